@@ -1,0 +1,1 @@
+"""What is known of models: the layer stack, residual outputs, per-layer config. Pure."""

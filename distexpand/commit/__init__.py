@@ -1,0 +1,1 @@
+"""Journal, final names and manifest: the only place that makes an output visible."""

@@ -1,0 +1,1 @@
+"""Executes one shard of a plan: blocks in, transforms, digests, blocks out."""

@@ -1,0 +1,74 @@
+"""The exception tree: everything that the program raises on purpose.
+
+One root, one branch per way a command can end, so that the command line needs
+a single table from exception to exit code. Errors are written for the user:
+which file, tensor or key; what was expected and what was found; what to do
+next. Third-party errors are mapped to these where they enter the program.
+"""
+
+
+class DistexpandError(Exception):
+    """Root of all errors raised on purpose; the work failed (exit code 1).
+
+    Args:
+        message: what is wrong, naming the file, tensor or key.
+        hint: what the user can do next, one sentence, or nothing.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (_rebuild, (type(self), self.message, self.hint))
+
+
+def _rebuild(kind: type[DistexpandError], message: str, hint: str) -> DistexpandError:
+    return kind(message, hint=hint)
+
+
+class UsageError(DistexpandError):
+    """The command was called wrongly: an option, an output that is taken, a missing model."""
+
+    exit_code = 2
+
+
+class RecipeError(DistexpandError):
+    """The recipe can't be read, asks for what isn't supported, or doesn't fit its models."""
+
+    exit_code = 2
+
+
+class CheckpointError(DistexpandError):
+    """A source checkpoint is damaged, inconsistent or of an unsupported kind."""
+
+
+class ArchitectureError(DistexpandError):
+    """The layer stack, a residual output or the config can't be found or expressed."""
+
+
+class StorageError(DistexpandError):
+    """Reading or writing failed: permissions, space, a file that changed or vanished."""
+
+
+class MissingDependencyError(DistexpandError):
+    """An optional library is needed for this work and isn't installed."""
+
+
+class OutputError(DistexpandError):
+    """The output directory is in a state in which the work can't go on."""
+
+
+class VerificationError(DistexpandError):
+    """Verification found a difference."""
+
+    exit_code = 3
+
+
+class InterruptedRunError(DistexpandError):
+    """The user or the system asked the run to stop; it can be resumed."""
+
+    exit_code = 130

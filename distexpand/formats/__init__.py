@@ -1,0 +1,1 @@
+"""File formats: dtypes, safetensors headers, the shard index and the catalog. Pure."""

@@ -1,0 +1,79 @@
+"""Operations: how a run of output bytes comes to be.
+
+Offsets and lengths are bytes; an offset counts from the file's start, in the
+output shard as in a source. `source` is a position in the plan's list of
+source files. Each elementwise operation names the dtype that it computes in,
+so that its result depends neither on the machine nor on how the engine cuts
+it into blocks: values are cast to `compute` (round to nearest even),
+combined, and cast to `target`. That is mergekit's order of `dtype` and
+`out_dtype`.
+"""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from distexpand.formats.dtypes import DType
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Copy:
+    """`length` bytes copied from a source file as they are."""
+
+    offset: int
+    length: int
+    source: int
+    source_offset: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Zero:
+    """`length` zero bytes; needs no write where the file already reads as zero."""
+
+    offset: int
+    length: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Term:
+    """A run of source elements that an elementwise operation reads."""
+
+    source: int
+    source_offset: int
+    dtype: DType
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scale:
+    """Elements times `factor`, in `compute`; a factor of 1 is a cast."""
+
+    offset: int
+    length: int
+    term: Term
+    factor: float
+    compute: DType
+    target: DType
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Blend:
+    """The sum of terms times weights, divided by `divisor`, accumulated in float32.
+
+    Accumulation is in float64 where `compute` is float64. The sum is rounded to
+    `compute` before it is cast to `target` (mergekit's `linear`).
+    """
+
+    offset: int
+    length: int
+    terms: tuple[Term, ...]
+    weights: tuple[float, ...]
+    divisor: float
+    compute: DType
+    target: DType
+
+
+Operation: TypeAlias = Copy | Zero | Scale | Blend
+
+
+def source_length(term: Term, length: int, target: DType) -> int:
+    """Return the bytes that a term reads for `length` output bytes of dtype `target`."""
+    return length // (target.bits // 8) * (term.dtype.bits // 8)

@@ -1,0 +1,1 @@
+"""Recipes: three dialects read into one canonical form. Pure."""

@@ -1,0 +1,1 @@
+"""What people read: the layer picture, the plan's summary, the model card."""

@@ -1,0 +1,1 @@
+"""Is an output whole, is it right, does it load."""
