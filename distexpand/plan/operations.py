@@ -56,9 +56,9 @@ class Scale:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Blend:
-    """The sum of terms times weights, divided by `divisor`, accumulated in float32.
+    """The sum of terms times weights, accumulated in float32, in float64 where `compute` is that.
 
-    Accumulation is in float64 where `compute` is float64. The sum is rounded to
+    With `normalize` the sum is divided by the sum of the weights. It is rounded to
     `compute` before it is cast to `target` (mergekit's `linear`).
     """
 
@@ -66,7 +66,7 @@ class Blend:
     length: int
     terms: tuple[Term, ...]
     weights: tuple[float, ...]
-    divisor: float
+    normalize: bool
     compute: DType
     target: DType
 
@@ -77,3 +77,20 @@ Operation: TypeAlias = Copy | Zero | Scale | Blend
 def source_length(term: Term, length: int, target: DType) -> int:
     """Return the bytes that a term reads for `length` output bytes of dtype `target`."""
     return length // (target.bits // 8) * (term.dtype.bits // 8)
+
+
+def source_terms(operation: Operation) -> tuple[tuple[int, int, int], ...]:
+    """Return the source ranges that an operation reads, as (source, offset, length)."""
+    match operation:
+        case Copy():
+            return ((operation.source, operation.source_offset, operation.length),)
+        case Zero():
+            return ()
+        case Scale():
+            terms: tuple[Term, ...] = (operation.term,)
+        case Blend():
+            terms = operation.terms
+    return tuple(
+        (term.source, term.source_offset, source_length(term, operation.length, operation.target))
+        for term in terms
+    )

@@ -1,0 +1,335 @@
+"""The composition of the stages: from a recipe to a plan, to an output, to a verdict.
+
+What the command line does, as functions: nothing here prints, asks or exits.
+"""
+
+import shutil
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from distexpand.architecture.config_remap import per_layer_keys
+from distexpand.architecture.stack import LayerStack
+from distexpand.commit.committer import Committer, OutputMode
+from distexpand.commit.manifest import Manifest
+from distexpand.commit.occupied import refuse_output_in_source
+from distexpand.engine.space import disk_bytes, peak_memory_bytes
+from distexpand.errors import RecipeError, StorageError, UsageError
+from distexpand.findings import Finding
+from distexpand.intake.checkpoint import Checkpoint, read_checkpoint
+from distexpand.intake.locate import locate, unused_places
+from distexpand.intake.side_files import is_tokenizer_file
+from distexpand.plan.build import CarriedFile, build_plan
+from distexpand.plan.check import check_plan
+from distexpand.plan.lint import lint_sources
+from distexpand.plan.model import Plan, TextFile
+from distexpand.plan.pack import DEFAULT_SHARD_SIZE
+from distexpand.plan.sources import SourceModel, source_model
+from distexpand.recipe.canonical import ModelRef, Recipe
+from distexpand.recipe.lint import lint_recipe
+from distexpand.recipe.lower import lower
+from distexpand.recipe.parse import parse_recipe
+from distexpand.recipe.render import canonical_yaml
+from distexpand.report.model_card import model_card
+from distexpand.report.progress import NoProgress
+from distexpand.report.summary import PlanSummary, summarise
+from distexpand.runner.local import (
+    DEFAULT_THREADS,
+    check_sources,
+    open_sources,
+    read_side_files,
+    run_local,
+)
+from distexpand.runner.progress import ProgressSink
+from distexpand.verify.content import check_against_sources, check_content
+from distexpand.verify.report import Difference, VerifyReport
+from distexpand.verify.structure import check_structure, read_manifest
+
+CARD_NAME = "README.md"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedExpansion:
+    """A plan with what was noticed on the way.
+
+    `layers_before` is the base model's layer count, `remapped_keys` the config's
+    per-layer lists that were remapped.
+    """
+
+    plan: Plan
+    findings: tuple[Finding, ...]
+    layers_before: int
+    remapped_keys: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inspection:
+    """What headers and config say of one model."""
+
+    model: str
+    stack: LayerStack
+    tensors: int
+    parameters: int
+    bytes: int
+    dtypes: Mapping[str, int]
+    files: int
+    per_layer_keys: tuple[str, ...]
+    outside: tuple[str, ...]
+
+
+def plan_expansion(
+    recipe_text: str,
+    *,
+    origin: str,
+    places: Mapping[str, str] | None = None,
+    shard_size: int = DEFAULT_SHARD_SIZE,
+) -> PlannedExpansion:
+    """Plan a recipe from headers and configs alone.
+
+    Args:
+        recipe_text: the recipe in any dialect.
+        origin: the recipe's file name, for messages.
+        places: path by model name; the empty name gives the model of a recipe that names none.
+        shard_size: bytes of tensor data per shard.
+
+    Raises:
+        DistexpandError: recipe, sources or config don't allow it.
+    """
+    places = places or {}
+    default = ModelRef(name=places[""]) if "" in places else None
+    draft = parse_recipe(recipe_text, origin=origin, default_model=default)
+    spare = unused_places(places, draft.models)
+    if spare:
+        raise UsageError(
+            f"--model {spare[0]}=...: the recipe names no such model",
+            hint=f"It names {', '.join(str(model) for model in draft.models)}.",
+        )
+    checkpoints = {ref: read_checkpoint(ref, locate(ref, places)) for ref in draft.models}
+    models = {ref: source_model(ref, c.config, c.catalog) for ref, c in checkpoints.items()}
+    counts = {ref: model.stack.num_layers for ref, model in models.items()}
+    recipe = lower(draft, counts)
+    return _build(recipe, checkpoints, models, counts, shard_size)
+
+
+def _build(
+    recipe: Recipe,
+    checkpoints: Mapping[ModelRef, Checkpoint],
+    models: Mapping[ModelRef, SourceModel],
+    counts: Mapping[ModelRef, int],
+    shard_size: int,
+) -> PlannedExpansion:
+    built = build_plan(
+        recipe,
+        canonical_yaml(recipe),
+        models,
+        _carried_files(recipe, checkpoints),
+        {ref: checkpoint.location for ref, checkpoint in checkpoints.items()},
+        shard_size=shard_size,
+    )
+    all_side_files = [file for checkpoint in checkpoints.values() for file in _side_files(checkpoint)]
+    findings = (
+        *lint_recipe(recipe, counts),
+        *lint_sources(recipe, models, all_side_files),
+        *built.findings,
+    )
+    card = TextFile(name=CARD_NAME, text=_card(built.plan))
+    plan = replace(built.plan, texts=(*built.plan.texts, card))
+    check_plan(plan)
+    return PlannedExpansion(
+        plan=plan,
+        findings=findings,
+        layers_before=counts[recipe.base_model],
+        remapped_keys=built.remapped_keys,
+    )
+
+
+def _carried_files(recipe: Recipe, checkpoints: Mapping[ModelRef, Checkpoint]) -> list[CarriedFile]:
+    """Return the base model's side files, the tokenizer's ones from the tokenizer's model."""
+    base = [file for file in _side_files(checkpoints[recipe.base_model]) if not is_tokenizer_file(file.name)]
+    tokenizer = [file for file in _side_files(checkpoints[recipe.tokenizer]) if is_tokenizer_file(file.name)]
+    return [*base, *tokenizer]
+
+
+def _side_files(checkpoint: Checkpoint) -> list[CarriedFile]:
+    return [
+        CarriedFile(model=checkpoint.model, name=file.name, size=file.size, pin=file.pin)
+        for file in checkpoint.side_files
+    ]
+
+
+def _card(plan: Plan) -> str:
+    models = tuple(dict.fromkeys(source.model for source in plan.sources))
+    shown = tuple(Path(name).name if Path(name).is_absolute() else name for name in models)
+    return model_card(
+        title=f"{Path(models[0]).name} expanded to {len(plan.layers)} layers",
+        recipe=plan.recipe,
+        layers=plan.layers,
+        layer_prefix=plan.layer_prefix,
+        parameters=plan.parameters,
+        source_parameters=plan.source_parameters,
+        base_models=shown,
+        license_name=None,
+    )
+
+
+def planned_from(plan: Plan) -> PlannedExpansion:
+    """Return a plan that was read from a file as one that has just been made; its findings are gone."""
+    base = [origin.layer for origin in plan.layers]
+    return PlannedExpansion(
+        plan=plan, findings=(), layers_before=max(base, default=-1) + 1, remapped_keys=()
+    )
+
+
+def summarise_plan(
+    planned: PlannedExpansion, *, output: Path | None = None, threads: int = DEFAULT_THREADS
+) -> PlanSummary:
+    """Return a plan's figures, with disk and memory on this machine."""
+    plan = planned.plan
+    with open_sources(plan, plan.shards) as readers:
+        needed = disk_bytes(plan.shards, readers)
+    return summarise(
+        plan,
+        layers_before=planned.layers_before,
+        disk_needed=needed,
+        disk_free=free_disk(output or Path()),
+        expected_peak_memory=peak_memory_bytes(plan, threads=threads),
+        findings=planned.findings,
+    )
+
+
+def free_disk(output: Path) -> int | None:
+    """Return the free bytes where an output would be written, or nothing if that isn't known."""
+    place = output.absolute()
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    try:
+        return shutil.disk_usage(place).free
+    except OSError:
+        return None
+
+
+def run_plan(
+    plan: Plan,
+    output: Path,
+    *,
+    mode: OutputMode = OutputMode.FRESH,
+    threads: int = DEFAULT_THREADS,
+    stop: threading.Event | None = None,
+    progress: ProgressSink | None = None,
+) -> None:
+    """Execute a plan here and finish the output.
+
+    Args:
+        plan: from `plan_expansion` or read from a file.
+        output: the directory to write; see `mode` for what may be in it.
+        mode: fresh, resume, or overwrite.
+        threads: blocks that are worked on at once.
+        stop: set it to end between two blocks; the run can then be resumed.
+        progress: told of bytes and shards as they are done.
+
+    Raises:
+        DistexpandError: what went wrong; finished shards stay for a resume.
+    """
+    refuse_output_in_source(output, plan)
+    check_plan(plan)
+    check_sources(plan)
+    side_files = read_side_files(plan)
+    with Committer(output, plan, mode) as committer:
+        if committer.finished:
+            return
+        _require_space(plan, output, committer)
+        run_local(
+            plan,
+            output,
+            committer,
+            threads=threads,
+            stop=stop or threading.Event(),
+            progress=progress or NoProgress(),
+        )
+        committer.publish(side_files)
+
+
+def _require_space(plan: Plan, output: Path, committer: Committer) -> None:
+    waiting = [shard for shard in plan.shards if shard.name not in committer.receipts]
+    with open_sources(plan, waiting) as readers:
+        needed = disk_bytes(waiting, readers)
+    free = free_disk(output)
+    if free is not None and needed > free:
+        raise StorageError(
+            f"{output}: needs {needed:,} bytes of disk, {free:,} are free",
+            hint="Free some space or choose another disk, then call again with --resume.",
+        )
+
+
+def verify_output(
+    output: Path,
+    *,
+    sources: bool = False,
+    places: Mapping[str, str] | None = None,
+    threads: int = DEFAULT_THREADS,
+    advance: Callable[[int], None] = lambda _: None,
+) -> VerifyReport:
+    """Check an output: structure, content, and with `sources` every tensor against its sources.
+
+    Raises:
+        OutputError: the directory has no manifest.
+        DistexpandError: sources are needed and can't be read.
+    """
+    manifest = read_manifest(output)
+    plan = _plan_again(manifest, places or {}) if sources else None
+    differences = list(check_structure(output, manifest))
+    checks = ["structure"]
+    if not differences:
+        checks.append("content")
+        differences += check_content(output, manifest, threads=threads, advance=advance)
+    if plan is not None:
+        checks.append("sources")
+        differences += _check_sources(manifest, plan, threads, advance)
+    return VerifyReport(
+        differences=tuple(differences),
+        checks=tuple(checks),
+        tensors=sum(len(shard.tensors) for shard in manifest.shards),
+        bytes_read=sum(shard.size for shard in manifest.shards),
+        layers=len(manifest.layers),
+    )
+
+
+def _plan_again(manifest: Manifest, places: Mapping[str, str]) -> Plan:
+    try:
+        planned = plan_expansion(manifest.recipe, origin="the manifest's recipe", places=places)
+    except RecipeError as error:
+        raise UsageError(f"the sources don't fit the manifest: {error.message}", hint=error.hint) from None
+    return planned.plan
+
+
+def _check_sources(
+    manifest: Manifest, plan: Plan, threads: int, advance: Callable[[int], None]
+) -> list[Difference]:
+    with open_sources(plan, plan.shards) as readers:
+        return list(check_against_sources(manifest, plan, readers, threads=threads, advance=advance))
+
+
+def inspect_model(path: str) -> Inspection:
+    """Read a model's headers and config and say what it is made of.
+
+    Raises:
+        DistexpandError: it can't be read or its layers can't be found.
+    """
+    ref = ModelRef(name=path)
+    checkpoint = read_checkpoint(ref, locate(ref, {}))
+    model = source_model(ref, checkpoint.config, checkpoint.catalog)
+    dtypes: dict[str, int] = {}
+    for entry in checkpoint.catalog.tensors.values():
+        dtypes[entry.dtype.value] = dtypes.get(entry.dtype.value, 0) + entry.length
+    return Inspection(
+        model=path,
+        stack=model.stack,
+        tensors=len(checkpoint.catalog.tensors),
+        parameters=sum(entry.parameters for entry in checkpoint.catalog.tensors.values()),
+        bytes=sum(file.size for file in checkpoint.catalog.files.values()),
+        dtypes=dtypes,
+        files=len(checkpoint.catalog.files),
+        per_layer_keys=per_layer_keys(model.stack_config, model.stack),
+        outside=(*model.before, *model.after),
+    )

@@ -1,0 +1,54 @@
+"""The entry point: the commands, and the one table from exception to message and exit code."""
+
+import os
+import sys
+
+import click
+
+from distexpand import __version__
+from distexpand.cli.demo_command import demo_command
+from distexpand.cli.inspect_command import inspect_command
+from distexpand.cli.messages import show_error
+from distexpand.cli.plan_command import plan_command
+from distexpand.cli.run_command import run_command
+from distexpand.cli.verify_command import verify_command
+from distexpand.errors import DistexpandError, InterruptedRunError
+
+_USAGE_EXIT = 2
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="distexpand")
+def cli() -> None:
+    """Make a large language model bigger: duplicate, stack, zero, rescale and remap its layers."""
+
+
+for _command in (plan_command, run_command, verify_command, inspect_command, demo_command):
+    cli.add_command(_command)
+
+
+def main() -> None:
+    """Run the command line and exit with its code."""
+    sys.exit(run_cli(sys.argv[1:]))
+
+
+def run_cli(arguments: list[str]) -> int:
+    """Run one command line and return its exit code; errors are shown, never raised."""
+    as_json = "--json" in arguments
+    try:
+        cli.main(args=arguments, prog_name="distexpand", standalone_mode=False)
+    except DistexpandError as error:
+        show_error(error, as_json=as_json)
+        return error.exit_code
+    except click.ClickException as error:
+        error.show()
+        return _USAGE_EXIT
+    except (click.Abort, KeyboardInterrupt):
+        sys.stderr.write("interrupted\n")
+        return InterruptedRunError.exit_code
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else 1
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return 0

@@ -1,0 +1,114 @@
+"""Options that several commands share, and how their texts are read."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from distexpand.errors import UsageError
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+_SIZE = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*([kMGT]?i?)B?\s*$", re.IGNORECASE)
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
+_BINARY_UNITS = {"ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
+
+
+def parse_size(text: str) -> int:
+    """Return the bytes of a size such as `5GB` (decimal, as on the Hub) or `512MiB`.
+
+    Raises:
+        UsageError: the text isn't a size.
+    """
+    match = _SIZE.match(text)
+    unit = match[2].lower() if match else None
+    factor = {**_UNITS, **_BINARY_UNITS}.get(unit) if unit is not None else None
+    if match is None or factor is None or float(match[1]) == 0:
+        raise UsageError(f"--shard-size {text!r} is not a size", hint="Write it as 5GB or 500MB.")
+    return int(float(match[1]) * factor)
+
+
+def read_recipe(recipe: str) -> tuple[str, str]:
+    """Return a recipe's text and what to call it; `-` is standard input.
+
+    Raises:
+        UsageError: the file can't be read or isn't text.
+    """
+    if recipe == "-":
+        return click.get_text_stream("stdin").read(), "standard input"
+    try:
+        return Path(recipe).read_text(encoding="utf-8"), recipe
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise UsageError(f"{recipe}: can't read the recipe: {reason}") from None
+
+
+def parse_places(models: tuple[str, ...]) -> dict[str, str]:
+    """Return path by model name of the `--model` options.
+
+    Raises:
+        UsageError: an option is malformed or given twice.
+    """
+    from distexpand.intake.locate import parse_assignment
+
+    places: dict[str, str] = {}
+    for text in models:
+        name, path = parse_assignment(text)
+        if name in places:
+            raise UsageError(f"--model {text!r}: {name or 'the default model'} is given twice")
+        places[name] = path
+    return places
+
+
+def recipe_argument(command: Command) -> Command:
+    """RECIPE: a file or `-`."""
+    return click.argument("recipe", metavar="RECIPE")(command)
+
+
+def model_option(command: Command) -> Command:
+    """--model."""
+    return click.option(
+        "--model",
+        "models",
+        multiple=True,
+        metavar="[NAME=]PATH",
+        help="Where a model named in the recipe lies (repeatable); a bare path gives "
+        "the model of a recipe that names none.",
+    )(command)
+
+
+def shard_size_option(command: Command) -> Command:
+    """--shard-size."""
+    return click.option(
+        "--shard-size", default="5GB", show_default=True, metavar="SIZE", help="Most tensor data per shard."
+    )(command)
+
+
+def threads_option(command: Command) -> Command:
+    """--threads."""
+    return click.option(
+        "--threads",
+        type=click.IntRange(1, 256),
+        default=4,
+        show_default=True,
+        help="Blocks worked on at once.",
+    )(command)
+
+
+def json_option(command: Command) -> Command:
+    """--json."""
+    return click.option(
+        "--json", "as_json", is_flag=True, help="One JSON document on standard output, nothing else there."
+    )(command)
+
+
+def strict_option(command: Command) -> Command:
+    """--strict."""
+    return click.option("--strict", is_flag=True, help="Treat warnings as errors.")(command)
+
+
+def quiet_option(command: Command) -> Command:
+    """--quiet."""
+    return click.option("--quiet", "-q", is_flag=True, help="No progress and no summary.")(command)

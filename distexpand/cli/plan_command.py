@@ -1,0 +1,81 @@
+"""`distexpand plan`: what would happen, from headers and config alone."""
+
+from pathlib import Path
+
+import click
+
+from distexpand.cli.messages import print_json, refuse_findings
+from distexpand.cli.options import (
+    json_option,
+    model_option,
+    parse_places,
+    parse_size,
+    read_recipe,
+    recipe_argument,
+    shard_size_option,
+    strict_option,
+    threads_option,
+)
+
+
+@click.command("plan")
+@recipe_argument
+@model_option
+@shard_size_option
+@threads_option
+@strict_option
+@click.option(
+    "--output", type=click.Path(path_type=Path), help="Where it would be written, for the free disk space."
+)
+@click.option("--canonical", is_flag=True, help="Print the recipe in canonical form instead.")
+@click.option(
+    "--save",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write the plan to a file that `distexpand run` takes in the recipe's place.",
+)
+@json_option
+def plan_command(
+    recipe: str,
+    models: tuple[str, ...],
+    shard_size: str,
+    threads: int,
+    strict: bool,
+    output: Path | None,
+    canonical: bool,
+    save: Path | None,
+    as_json: bool,
+) -> None:
+    """Show what RECIPE would make: layers, sizes, memory, disk, problems. Reads no weight."""
+    from distexpand.api import plan_expansion, summarise_plan
+    from distexpand.cli.saved_plan import save_plan
+    from distexpand.plan.codec import plan_digest
+
+    text, origin = read_recipe(recipe)
+    planned = plan_expansion(
+        text, origin=origin, places=parse_places(models), shard_size=parse_size(shard_size)
+    )
+    if strict:
+        refuse_findings(planned.findings)
+    if save is not None:
+        save_plan(planned.plan, save)
+    if canonical:
+        click.echo(planned.plan.recipe, nl=False)
+        return
+    summary = summarise_plan(planned, output=output, threads=threads)
+    if as_json:
+        digest = plan_digest(planned.plan)
+        remapped = list(planned.remapped_keys)
+        print_json(
+            {
+                **summary.to_json(),
+                "plan_digest": digest,
+                "remapped_config_keys": remapped,
+                "recipe": planned.plan.recipe,
+            }
+        )
+        return
+    from rich.console import Console
+
+    from distexpand.report.plan_report import plan_report
+
+    Console().print(plan_report(summary, planned.plan))

@@ -1,0 +1,183 @@
+"""`distexpand run`: do it here, in flat memory, resumable."""
+
+import resource
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+import click
+
+from distexpand.cli.messages import print_json, refuse_findings
+from distexpand.cli.options import (
+    json_option,
+    model_option,
+    parse_places,
+    parse_size,
+    quiet_option,
+    read_recipe,
+    recipe_argument,
+    shard_size_option,
+    strict_option,
+    threads_option,
+)
+from distexpand.errors import UsageError
+
+if TYPE_CHECKING:
+    from distexpand.api import PlannedExpansion
+    from distexpand.runner.progress import ProgressSink
+
+_KIB = 1024
+
+
+@click.command("run")
+@recipe_argument
+@click.argument("out", type=click.Path(path_type=Path))
+@model_option
+@shard_size_option
+@threads_option
+@click.option("--resume", is_flag=True, help="Go on with an interrupted run of the same plan.")
+@click.option("--overwrite", is_flag=True, help="Replace what an earlier run wrote to OUT.")
+@strict_option
+@quiet_option
+@json_option
+def run_command(
+    recipe: str,
+    out: Path,
+    models: tuple[str, ...],
+    shard_size: str,
+    threads: int,
+    resume: bool,
+    overwrite: bool,
+    strict: bool,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    """Expand by RECIPE (or a plan saved by `plan --save`) into the directory OUT."""
+    from distexpand.api import run_plan, summarise_plan
+    from distexpand.commit.committer import OutputMode
+    from distexpand.report.progress import progress_display
+
+    if resume and overwrite:
+        raise UsageError("--resume and --overwrite exclude each other")
+    mode = OutputMode.RESUME if resume else OutputMode.OVERWRITE if overwrite else OutputMode.FRESH
+    planned = _planned(recipe, models, shard_size)
+    if strict:
+        refuse_findings(planned.findings)
+    summary = summarise_plan(planned, output=out, threads=threads)
+    if not quiet and not as_json:
+        _show_findings(planned)
+    counter = _Counter()
+    progress = progress_display(quiet=quiet)
+    started = time.monotonic()
+    with _stopping_on_signals() as stop:
+        run_plan(
+            planned.plan,
+            out,
+            mode=mode,
+            threads=threads,
+            stop=stop,
+            progress=_Counted(progress, counter),
+        )
+    seconds = time.monotonic() - started
+    if as_json:
+        print_json(
+            {
+                "output": str(out),
+                "seconds": seconds,
+                "bytes_done": counter.bytes_done,
+                "peak_memory": peak_memory(),
+                "plan": summary.to_json(),
+            }
+        )
+    elif not quiet:
+        from rich.console import Console
+
+        from distexpand.report.run_report import run_report
+
+        report = run_report(
+            summary,
+            output=str(out),
+            seconds=seconds,
+            bytes_done=counter.bytes_done,
+            peak_memory=peak_memory(),
+        )
+        Console(stderr=True).print(report)
+
+
+def peak_memory() -> int:
+    """Return the most resident memory that this process has had, in bytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * _KIB
+
+
+def _planned(recipe: str, models: tuple[str, ...], shard_size: str) -> "PlannedExpansion":
+    from distexpand.api import plan_expansion, planned_from
+    from distexpand.cli.saved_plan import load_plan
+
+    saved = load_plan(Path(recipe)) if recipe != "-" and Path(recipe).is_file() else None
+    if saved is not None:
+        if models:
+            raise UsageError("--model has no meaning with a saved plan", hint="Plan again to move a source.")
+        return planned_from(saved)
+    text, origin = read_recipe(recipe)
+    return plan_expansion(
+        text, origin=origin, places=parse_places(models), shard_size=parse_size(shard_size)
+    )
+
+
+def _show_findings(planned: "PlannedExpansion") -> None:
+    for finding in planned.findings:
+        click.echo(f"warning: {finding.message}", err=True)
+        if finding.advice:
+            click.echo(f"  {finding.advice}", err=True)
+
+
+class _Counter:
+    """Counts the bytes that this run put in place."""
+
+    def __init__(self) -> None:
+        self.bytes_done = 0
+        self._lock = threading.Lock()
+
+    def add(self, nbytes: int) -> None:
+        with self._lock:
+            self.bytes_done += nbytes
+
+
+class _Counted:
+    """A progress display that also counts."""
+
+    def __init__(self, display: "ProgressSink", counter: _Counter) -> None:
+        self._display = display
+        self._counter = counter
+        self.start = display.start
+        self.shard_done = display.shard_done
+        self.stop = display.stop
+
+    def advance(self, nbytes: int) -> None:
+        self._counter.add(nbytes)
+        self._display.advance(nbytes)
+
+
+@contextmanager
+def _stopping_on_signals() -> Iterator[threading.Event]:
+    """End cleanly on the first interrupt or termination, at once on the second."""
+    stop = threading.Event()
+
+    def handle(_signal: int, _frame: FrameType | None) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

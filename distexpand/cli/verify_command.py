@@ -1,0 +1,45 @@
+"""`distexpand verify`: is an output whole and right; exit code 3 where it isn't."""
+
+from pathlib import Path
+
+import click
+
+from distexpand.cli.messages import print_json
+from distexpand.cli.options import json_option, model_option, parse_places, quiet_option, threads_option
+from distexpand.errors import VerificationError
+
+
+@click.command("verify")
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option(
+    "--sources", is_flag=True, help="Also recompute every tensor from the sources by the recipe."
+)
+@model_option
+@threads_option
+@quiet_option
+@json_option
+def verify_command(
+    out: Path, sources: bool, models: tuple[str, ...], threads: int, quiet: bool, as_json: bool
+) -> None:
+    """Check OUT: files, index and config agree; every tensor has its digest."""
+    from distexpand.api import verify_output
+    from distexpand.report.sizes import bytes_text, plural
+
+    report = verify_output(out, sources=sources, places=parse_places(models), threads=threads)
+    if as_json:
+        print_json(report.to_json())
+        if not report.ok:
+            raise SystemExit(VerificationError.exit_code)
+        return
+    if not report.ok:
+        first = report.differences[0]
+        where = f"{first.file}: {first.tensor}" if first.tensor else first.file
+        raise VerificationError(
+            f"{out}: {where}: {first.message}",
+            hint=f"{plural(len(report.differences), 'difference')} in all; --json lists them.",
+        )
+    if not quiet:
+        click.echo(
+            f"{out}: {', '.join(report.checks)} verified: {plural(report.layers, 'layer')}, "
+            f"{plural(report.tensors, 'tensor')}, {bytes_text(report.bytes_read)}"
+        )

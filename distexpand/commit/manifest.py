@@ -1,0 +1,105 @@
+"""The manifest, `distexpand.json`: what a finished output says of itself.
+
+It holds no time, host or path, so that the same plan gives the same manifest
+wherever it ran. It is the last file to appear: an output without one is
+unfinished.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from distexpand.engine.receipt import Receipt
+from distexpand.errors import CheckpointError
+from distexpand.formats.json_text import load_json_object
+from distexpand.plan.codec import decode_layer, plan_digest
+from distexpand.plan.digest_layout import ALGORITHM
+from distexpand.plan.model import LayerOrigin, Plan, SourceFile
+
+MANIFEST_NAME = "distexpand.json"
+MANIFEST_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardRecord:
+    """A finished shard: bytes, digest, and the digests of its tensors in order of offset."""
+
+    name: str
+    size: int
+    digest: str
+    tensors: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """The manifest's content; `files` maps every small file to the SHA-256 of its bytes."""
+
+    plan_digest: str
+    recipe: str
+    sources: tuple[SourceFile, ...]
+    shards: tuple[ShardRecord, ...]
+    files: Mapping[str, str]
+    layers: tuple[LayerOrigin, ...]
+    layer_prefix: str
+    parameters: int
+
+    @property
+    def file_names(self) -> tuple[str, ...]:
+        """Every file that the output has beside the manifest."""
+        return (*(shard.name for shard in self.shards), *self.files)
+
+
+def make_manifest(plan: Plan, receipts: Iterable[Receipt], files: Mapping[str, str]) -> Manifest:
+    """Return the manifest of a plan whose shards are all there."""
+    by_name = {receipt.shard: receipt for receipt in receipts}
+    return Manifest(
+        plan_digest=plan_digest(plan),
+        recipe=plan.recipe,
+        sources=plan.sources,
+        shards=tuple(_record(by_name[shard.name]) for shard in plan.shards),
+        files=dict(sorted(files.items())),
+        layers=plan.layers,
+        layer_prefix=plan.layer_prefix,
+        parameters=plan.parameters,
+    )
+
+
+def encode_manifest(manifest: Manifest) -> bytes:
+    """Return the manifest as JSON text."""
+    document: dict[str, Any] = {
+        "format_version": MANIFEST_VERSION,
+        "digest_algorithm": ALGORITHM,
+        **asdict(manifest),
+    }
+    return json.dumps(document, indent=1, ensure_ascii=False).encode() + b"\n"
+
+
+def decode_manifest(raw: bytes, *, origin: str) -> Manifest:
+    """Return the manifest of a text.
+
+    Raises:
+        CheckpointError: the text isn't a manifest of this version.
+    """
+    document = load_json_object(raw, origin=origin)
+    if document.pop("format_version", None) != MANIFEST_VERSION:
+        raise CheckpointError(f"{origin}: not a manifest of version {MANIFEST_VERSION}")
+    if document.pop("digest_algorithm", None) != ALGORITHM:
+        raise CheckpointError(f"{origin}: digests aren't {ALGORITHM}")
+    try:
+        return Manifest(
+            **{
+                **document,
+                "sources": tuple(SourceFile(**entry) for entry in document["sources"]),
+                "shards": tuple(ShardRecord(**entry) for entry in document["shards"]),
+                "layers": tuple(decode_layer(entry) for entry in document["layers"]),
+            }
+        )
+    except (KeyError, TypeError, AttributeError):
+        raise CheckpointError(f"{origin}: damaged manifest: fields are missing or of the wrong kind") from None
+
+
+def _record(receipt: Receipt) -> ShardRecord:
+    return ShardRecord(
+        name=receipt.shard, size=receipt.size, digest=receipt.digest, tensors=dict(receipt.tensors)
+    )

@@ -1,0 +1,166 @@
+"""The work directory of an unfinished output: plan, journal, attempts, and the lock of its committer.
+
+Everything unfinished lives in `.distexpand` inside the output, on the same
+file system, so that giving a final name is one rename. The folder goes when
+the manifest is there. A lock of the operating system keeps two committers
+apart and vanishes with the process that held it.
+"""
+
+import fcntl
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from distexpand.commit.files import remove, sync_directory, write_whole
+from distexpand.errors import OutputError, UsageError
+from distexpand.plan.codec import decode_plan, encode_plan
+from distexpand.plan.model import Plan
+from distexpand.storage.local import WORK_DIRECTORY, storage_error
+
+NOTICE_NAME = "UNFINISHED.txt"
+_NOTICE = """This directory holds an expansion that isn't finished: it was interrupted or is still running.
+It has no manifest (distexpand.json) yet, so don't use the weights that are here.
+To go on, call the same `distexpand run` again with --resume.
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkDirectory:
+    """Where the pieces of an unfinished output are."""
+
+    output: Path
+
+    @property
+    def path(self) -> Path:
+        """The folder itself."""
+        return self.output / WORK_DIRECTORY
+
+    @property
+    def attempts(self) -> Path:
+        """Files that have no final name yet."""
+        return self.path / "attempts"
+
+    @property
+    def plan(self) -> Path:
+        """The plan of the run; the folder is a work directory once it is there."""
+        return self.path / "plan"
+
+    @property
+    def journal(self) -> Path:
+        """Receipts of shards that are whole."""
+        return self.path / "journal.jsonl"
+
+    @property
+    def obsolete(self) -> Path:
+        """Names of an earlier output's files that are to go (`--overwrite`), one JSON list."""
+        return self.path / "obsolete.json"
+
+    @property
+    def lock(self) -> Path:
+        """Locked by the committer."""
+        return self.path / "lock"
+
+    @property
+    def notice(self) -> Path:
+        """Tells people that the output is unfinished."""
+        return self.output / NOTICE_NAME
+
+    def exists(self) -> bool:
+        """Whether an unfinished run is here."""
+        return self.plan.exists()
+
+
+def create(work: WorkDirectory, plan: Plan) -> None:
+    """Make the work directory of a new run; the output directory is made as well.
+
+    Raises:
+        StorageError: it can't be made.
+    """
+    try:
+        work.attempts.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise storage_error("create", work.path, error) from None
+    write_whole(work.plan, encode_plan(plan), attempts=work.attempts)
+    write_whole(work.notice, _NOTICE.encode(), attempts=work.attempts)
+    for directory in (work.path, work.output):
+        sync_directory(directory)
+
+
+def stored_plan(work: WorkDirectory) -> Plan:
+    """Return the plan of the unfinished run.
+
+    Raises:
+        UsageError: it is damaged or of another version.
+        StorageError: it can't be read.
+    """
+    try:
+        raw = work.plan.read_bytes()
+    except OSError as error:
+        raise storage_error("read", work.plan, error) from None
+    return decode_plan(raw, origin=str(work.plan))
+
+
+def take_lock(work: WorkDirectory) -> int:
+    """Become the only committer of the output; return the descriptor that holds the lock.
+
+    Raises:
+        OutputError: another run is at work on this output.
+        StorageError: the lock file can't be made.
+    """
+    try:
+        work.path.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(work.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        raise storage_error("create", work.lock, error) from None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise OutputError(
+            f"{work.output}: another run is writing this output",
+            hint="Wait for it to end, or choose another output.",
+        ) from None
+    except OSError as error:
+        os.close(descriptor)
+        raise storage_error("lock", work.lock, error) from None
+    return descriptor
+
+
+def clear_attempts(work: WorkDirectory, *, keep: set[str]) -> None:
+    """Remove what interrupted attempts left; only the committer may, when no worker is at work.
+
+    Raises:
+        StorageError: a file can't be removed.
+    """
+    work.attempts.mkdir(parents=True, exist_ok=True)
+    for path in sorted(work.attempts.iterdir()):
+        if path.name not in keep:
+            remove(path)
+
+
+def dismantle(work: WorkDirectory) -> None:
+    """Remove the notice and the whole work directory.
+
+    Raises:
+        StorageError: something can't be removed.
+    """
+    remove(work.notice)
+    try:
+        shutil.rmtree(work.path)
+    except OSError as error:
+        raise storage_error("remove", work.path, error) from None
+    sync_directory(work.output)
+
+
+def require_same_plan(stored_digest: str, digest: str, output: Path) -> None:
+    """Check that a run continues the plan that was begun.
+
+    Raises:
+        UsageError: the plans differ.
+    """
+    if stored_digest != digest:
+        raise UsageError(
+            f"{output}: was begun with another plan (recipe, sources or shard size differ)",
+            hint="Call with the same recipe and options, or use --overwrite to start anew.",
+        )

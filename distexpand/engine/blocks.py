@@ -1,0 +1,101 @@
+"""Cut a shard into blocks: the unit that one thread reads, transforms, digests and writes.
+
+A block is a run of whole pieces, at most one piece size in all, so that no
+digest is ever shared between threads. Pure: everything about offsets is
+settled before the first byte moves.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from distexpand.formats.header import Header
+from distexpand.plan.digest_layout import PIECE_BYTES
+from distexpand.plan.operations import Blend, Copy, Operation, Scale, Term, Zero, source_length
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Piece:
+    """A run of a tensor's bytes: a digest unit, with the operations that fill it.
+
+    `tensor` and `number` are the positions of the tensor in the shard and of the piece in
+    the tensor.
+    """
+
+    tensor: int
+    number: int
+    offset: int
+    length: int
+    operations: tuple[Operation, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """Neighbouring pieces, `length` bytes from `offset` of the shard."""
+
+    offset: int
+    length: int
+    pieces: tuple[Piece, ...]
+
+
+def cut_blocks(
+    header: Header, operations: Sequence[Operation], *, piece_bytes: int = PIECE_BYTES
+) -> Iterator[Block]:
+    """Yield the blocks of a shard in order; they cover its data exactly once."""
+    waiting: list[Piece] = []
+    size = 0
+    for piece in _pieces(header, operations, piece_bytes):
+        if waiting and size + piece.length > piece_bytes:
+            yield _block(waiting)
+            waiting, size = [], 0
+        waiting.append(piece)
+        size += piece.length
+    if waiting:
+        yield _block(waiting)
+
+
+def slice_operation(operation: Operation, offset: int, length: int) -> Operation:
+    """Return the part of an operation that makes `length` output bytes from `offset`."""
+    skipped = offset - operation.offset
+    match operation:
+        case Copy():
+            source_offset = operation.source_offset + skipped
+            return replace(operation, offset=offset, length=length, source_offset=source_offset)
+        case Zero():
+            return replace(operation, offset=offset, length=length)
+        case Scale():
+            term = _slice_term(operation, operation.term, skipped)
+            return replace(operation, offset=offset, length=length, term=term)
+        case Blend():
+            terms = tuple(_slice_term(operation, term, skipped) for term in operation.terms)
+            return replace(operation, offset=offset, length=length, terms=terms)
+
+
+def _slice_term(operation: Scale | Blend, term: Term, skipped: int) -> Term:
+    return replace(term, source_offset=term.source_offset + source_length(term, skipped, operation.target))
+
+
+def _pieces(header: Header, operations: Sequence[Operation], piece_bytes: int) -> Iterator[Piece]:
+    tensors = sorted(header.tensors.values(), key=lambda tensor: (tensor.offset, tensor.length))
+    position = 0
+    for index, tensor in enumerate(tensors):
+        for number, start in enumerate(range(0, tensor.length, piece_bytes)):
+            begin = tensor.offset + start
+            end = min(begin + piece_bytes, tensor.offset + tensor.length)
+            filling = []
+            while position < len(operations) and operations[position].offset < end:
+                operation = operations[position]
+                operation_end = operation.offset + operation.length
+                cut = max(begin, operation.offset)
+                filling.append(slice_operation(operation, cut, min(end, operation_end) - cut))
+                if operation_end > end:
+                    break
+                position += 1
+            yield Piece(
+                tensor=index, number=number, offset=begin, length=end - begin, operations=tuple(filling)
+            )
+
+
+def _block(pieces: list[Piece]) -> Block:
+    last = pieces[-1]
+    offset = pieces[0].offset
+    return Block(offset=offset, length=last.offset + last.length - offset, pieces=tuple(pieces))

@@ -1,0 +1,126 @@
+"""Fill a block's buffer from its operations, telling which runs hold data and which are known zeros.
+
+What is known to be zero (zero operations, holes of sparse sources) is neither
+read nor written: a fresh attempt reads as zero there already.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from distexpand.engine.blocks import Block, slice_operation
+from distexpand.engine.buffers import block_buffer
+from distexpand.engine.transforms import apply_transform
+from distexpand.plan.digest_layout import PIECE_BYTES, piece_digest
+from distexpand.plan.operations import Blend, Copy, Operation, Scale, Zero, source_terms
+from distexpand.storage.ranges import RangeReader
+
+STEP_BYTES = 2 * 1024 * 1024
+"""Output bytes of a transform made at a time; bounds the memory for its inputs."""
+
+_ZEROS = memoryview(bytes(1 << 18))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """`length` bytes at `start` of the block's buffer that hold data and have to be written."""
+
+    start: int
+    length: int
+
+
+class Workspace:
+    """One thread's memory: a block buffer and, once a transform needs them, input buffers."""
+
+    def __init__(self, size: int = PIECE_BYTES) -> None:
+        self.buffer = block_buffer(size)
+        self._inputs: list[memoryview] = []
+
+    def inputs(self, lengths: Sequence[int]) -> list[memoryview]:
+        """Return one input buffer per term, of the given bytes."""
+        for index, length in enumerate(lengths):
+            if index == len(self._inputs):
+                self._inputs.append(memoryview(bytearray(length)))
+            elif len(self._inputs[index]) < length:
+                self._inputs[index] = memoryview(bytearray(length))
+        return [area[:length] for area, length in zip(self._inputs, lengths, strict=False)]
+
+
+def fill_block(block: Block, readers: Sequence[RangeReader], workspace: Workspace) -> list[Run]:
+    """Make a block's bytes in the workspace's buffer and return the runs that hold data.
+
+    Bytes of the buffer outside the runs are undefined; they stand for zeros.
+    """
+    runs: list[Run] = []
+    for piece in block.pieces:
+        for operation in piece.operations:
+            for start, length in _fill(operation, block.offset, readers, workspace):
+                if runs and runs[-1].start + runs[-1].length == start:
+                    runs[-1] = Run(start=runs[-1].start, length=runs[-1].length + length)
+                else:
+                    runs.append(Run(start=start, length=length))
+    return runs
+
+
+def digest_pieces(block: Block, runs: Sequence[Run], buffer: memoryview) -> list[bytes]:
+    """Return the digest of each piece of a filled block."""
+    digests = []
+    for piece in block.pieces:
+        start, stop = piece.offset - block.offset, piece.offset - block.offset + piece.length
+        inside = [run for run in runs if run.start < stop and run.start + run.length > start]
+        if not inside:
+            digests.append(zeros_digest(piece.length))
+            continue
+        position = start
+        for run in inside:
+            zero_fill(buffer[position : max(position, run.start)])
+            position = max(position, run.start + run.length)
+        zero_fill(buffer[position:stop])
+        digests.append(piece_digest(buffer[start:stop]))
+    return digests
+
+
+@lru_cache(maxsize=1024)
+def zeros_digest(length: int) -> bytes:
+    """Return the digest of a piece of `length` zero bytes."""
+    return piece_digest(bytes(length))
+
+
+def zero_fill(area: memoryview) -> None:
+    """Set a part of a buffer to zero."""
+    for start in range(0, len(area), len(_ZEROS)):
+        part = area[start : start + len(_ZEROS)]
+        part[:] = _ZEROS[: len(part)]
+
+
+def _fill(
+    operation: Operation, base: int, readers: Sequence[RangeReader], workspace: Workspace
+) -> Iterator[tuple[int, int]]:
+    start = operation.offset - base
+    match operation:
+        case Zero():
+            return
+        case Copy():
+            reader = readers[operation.source]
+            shift = start - operation.source_offset
+            for offset, length in reader.data_ranges(operation.source_offset, operation.length):
+                reader.read_into(offset, workspace.buffer[offset + shift : offset + shift + length])
+                yield offset + shift, length
+        case Scale() | Blend():
+            _transform(operation, base, readers, workspace)
+            yield start, operation.length
+
+
+def _transform(
+    operation: Scale | Blend, base: int, readers: Sequence[RangeReader], workspace: Workspace
+) -> None:
+    end = operation.offset + operation.length
+    for offset in range(operation.offset, end, STEP_BYTES):
+        step = slice_operation(operation, offset, min(STEP_BYTES, end - offset))
+        assert isinstance(step, Scale | Blend)
+        terms = source_terms(step)
+        inputs = workspace.inputs([length for _, _, length in terms])
+        for (source, source_offset, _), area in zip(terms, inputs, strict=True):
+            readers[source].read_into(source_offset, area)
+        begin = offset - base
+        apply_transform(step, inputs, workspace.buffer[begin : begin + step.length])

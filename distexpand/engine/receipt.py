@@ -1,0 +1,40 @@
+"""The receipt: what a worker hands in for one whole attempt at a shard."""
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """One shard, written, synced and checked under an attempt's name.
+
+    `digest` and the tensors' digests are hexadecimal (see `plan.digest_layout`); `seconds`
+    is the attempt's duration.
+    """
+
+    shard: str
+    attempt: str
+    size: int
+    digest: str
+    tensors: tuple[tuple[str, str], ...]
+    seconds: float
+
+
+def encode_receipt(receipt: Receipt) -> str:
+    """Return the receipt as one line of JSON."""
+    return json.dumps(asdict(receipt), separators=(",", ":"), ensure_ascii=False)
+
+
+def decode_receipt(line: str) -> Receipt:
+    """Return the receipt of a line.
+
+    Raises:
+        ValueError: the line isn't a whole receipt.
+    """
+    document: dict[str, Any] = json.loads(line)
+    try:
+        tensors = tuple((name, digest) for name, digest in document.pop("tensors"))
+        return Receipt(tensors=tensors, **document)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"not a receipt: {error}") from None

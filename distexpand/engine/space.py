@@ -1,0 +1,46 @@
+"""What a plan will take: disk blocks, and memory of the process that runs it."""
+
+from collections.abc import Sequence
+
+from distexpand.plan.digest_layout import PIECE_BYTES
+from distexpand.plan.model import Plan, ShardPlan
+from distexpand.plan.operations import Blend, Copy, Scale, source_terms
+from distexpand.storage.ranges import RangeReader
+
+_PROCESS_BYTES = 70_000_000
+"""Interpreter and this package, measured."""
+
+_TORCH_BYTES = 260_000_000
+"""What importing torch adds, measured with its CPU build."""
+
+_TRANSFORM_BYTES_PER_THREAD = 24_000_000
+_PLAN_BYTES_PER_OPERATION = 1_500
+
+
+def disk_bytes(shards: Sequence[ShardPlan], readers: Sequence[RangeReader]) -> int:
+    """Return the bytes that shards will occupy, holes of sparse sources left out."""
+    return sum(_shard_bytes(shard, readers) for shard in shards)
+
+
+def peak_memory_bytes(plan: Plan, *, threads: int) -> int:
+    """Return the expected peak of resident memory of a local run."""
+    operations = [operation for shard in plan.shards for operation in shard.operations]
+    base = _PROCESS_BYTES + threads * PIECE_BYTES + len(operations) * _PLAN_BYTES_PER_OPERATION
+    if any(isinstance(operation, Scale | Blend) for operation in operations):
+        return base + _TORCH_BYTES + threads * _TRANSFORM_BYTES_PER_THREAD
+    return base
+
+
+def _shard_bytes(shard: ShardPlan, readers: Sequence[RangeReader]) -> int:
+    used = {source for operation in shard.operations for source, _, _ in source_terms(operation)}
+    if not any(readers[source].is_sparse for source in used):
+        return shard.size
+    total = len(shard.header)
+    for operation in shard.operations:
+        if isinstance(operation, Copy):
+            reader = readers[operation.source]
+            ranges = reader.data_ranges(operation.source_offset, operation.length)
+            total += sum(length for _, length in ranges)
+        elif isinstance(operation, Scale | Blend):
+            total += operation.length
+    return total

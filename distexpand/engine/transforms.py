@@ -1,0 +1,112 @@
+"""Elementwise transforms with torch, on blocks; each equals the plain computation on the whole tensor.
+
+Every step is elementwise with a stated dtype, so the result doesn't depend on
+where a tensor is cut. torch is imported with the first transform: a run of
+copies never pays for it.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+from distexpand.errors import MissingDependencyError
+from distexpand.formats.dtypes import DType
+from distexpand.plan.model import Plan
+from distexpand.plan.operations import Blend, Scale
+
+STEP_ELEMENTS = 1 << 18
+"""Elements transformed at a time, so that intermediates stay in the processor's cache."""
+
+
+@contextmanager
+def single_threaded_transforms(plan: Plan) -> Iterator[None]:
+    """Keep torch to one thread per operation, if the plan transforms at all.
+
+    The engine's own threads are the parallelism; torch's on top of them would only
+    compete. The caller's setting is restored.
+
+    Raises:
+        MissingDependencyError: the plan transforms and torch isn't installed.
+    """
+    operations = (operation for shard in plan.shards for operation in shard.operations)
+    if not any(isinstance(operation, Scale | Blend) for operation in operations):
+        yield
+        return
+    torch = require_torch()
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def apply_transform(operation: Scale | Blend, inputs: list[memoryview], target: memoryview) -> None:
+    """Compute the operation's output bytes from its terms' bytes.
+
+    Raises:
+        MissingDependencyError: torch isn't installed.
+    """
+    torch = require_torch()
+    compute = step_function(operation)
+    terms = (operation.term,) if isinstance(operation, Scale) else operation.terms
+    sources = [
+        torch.frombuffer(data, dtype=torch_dtype(term.dtype))
+        for data, term in zip(inputs, terms, strict=True)
+    ]
+    result = torch.frombuffer(target, dtype=torch_dtype(operation.target))
+    for start in range(0, len(result), STEP_ELEMENTS):
+        stop = start + STEP_ELEMENTS
+        result[start:stop] = compute([source[start:stop] for source in sources])
+
+
+def step_function(operation: Scale | Blend) -> Callable[[list[Any]], Any]:
+    """Return the operation as a function from its terms' torch tensors to the output's."""
+    target = torch_dtype(operation.target)
+    match operation:
+        case Scale():
+            return lambda terms: _scaled(operation, terms[0]).to(target)
+        case Blend():
+            return lambda terms: _blended(operation, terms).to(target)
+
+
+@cache
+def torch_dtype(dtype: DType) -> Any:
+    """Return torch's dtype of a plain float."""
+    return getattr(require_torch(), dtype.torch_name or "")
+
+
+@cache
+def require_torch() -> Any:
+    """Return torch.
+
+    Raises:
+        MissingDependencyError: torch isn't installed.
+    """
+    try:
+        import torch  # noqa: PLC0415
+    except ImportError:
+        raise MissingDependencyError(
+            "this recipe scales, casts or blends tensors, which needs torch",
+            hint="Install it with: pip install 'distexpand[torch]'",
+        ) from None
+    return torch
+
+
+def _scaled(operation: Scale, term: Any) -> Any:
+    value = term.to(torch_dtype(operation.compute))
+    return value if operation.factor == 1 else value * operation.factor
+
+
+def _blended(operation: Blend, terms: list[Any]) -> Any:
+    torch = require_torch()
+    compute = torch_dtype(operation.compute)
+    wide = torch.float64 if operation.compute is DType.F64 else torch.float32
+    weights = torch.tensor(operation.weights, dtype=wide)
+    total = torch.zeros(len(terms[0]), dtype=wide)
+    for term, weight in zip(terms, weights, strict=True):
+        total.addcmul_(term.to(compute).to(wide), weight)
+    if operation.normalize:
+        total.div_(weights.sum())
+    return total.to(compute)

@@ -1,0 +1,176 @@
+"""The safetensors header: parsed strictly, encoded canonically.
+
+A file is eight bytes of header length (little endian), a JSON object, and the
+tensors' data without gaps. Every rule that the format states is checked here
+once, so that a catalog made from a header can be trusted: offsets inside the
+file, no overlap, no hole, lengths that agree with dtype and shape.
+Source: the format section of the safetensors README and its validation rules.
+"""
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from distexpand.errors import CheckpointError
+from distexpand.formats.dtypes import DType
+from distexpand.formats.json_text import load_json_object
+
+LENGTH_BYTES = 8
+MAX_HEADER_BYTES = 100_000_000
+"""Limit that the reference implementation sets, against absurd lengths."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TensorHeader:
+    """One tensor of a file; `offset` counts from the file's start, `length` is its bytes."""
+
+    dtype: DType
+    shape: tuple[int, ...]
+    offset: int
+    length: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Header:
+    """A parsed header; `size` is its bytes with length prefix and padding."""
+
+    size: int
+    metadata: Mapping[str, str]
+    tensors: Mapping[str, TensorHeader]
+
+
+def header_size(prefix: bytes, *, file_size: int, origin: str) -> int:
+    """Return the header's bytes, prefix included, from a file's first eight bytes.
+
+    Raises:
+        CheckpointError: the file is too short, or the length is beyond it or absurd.
+    """
+    if len(prefix) < LENGTH_BYTES:
+        raise CheckpointError(
+            f"{origin}: {file_size} bytes is too short for a safetensors file",
+            hint="The download was probably cut off; fetch the file again.",
+        )
+    length = int.from_bytes(prefix[:LENGTH_BYTES], "little")
+    if length > MAX_HEADER_BYTES:
+        raise CheckpointError(
+            f"{origin}: header length {length} is beyond the format's limit of {MAX_HEADER_BYTES} bytes",
+            hint="The file is damaged or isn't a safetensors file.",
+        )
+    if LENGTH_BYTES + length > file_size:
+        raise CheckpointError(
+            f"{origin}: header of {length} bytes doesn't fit into a file of {file_size} bytes",
+            hint="The download was probably cut off; fetch the file again.",
+        )
+    return LENGTH_BYTES + length
+
+
+def parse_header(raw: bytes, *, file_size: int, origin: str) -> Header:
+    """Parse a header given with its length prefix.
+
+    Raises:
+        CheckpointError: the header breaks a rule of the format; names file and tensor.
+    """
+    if raw[LENGTH_BYTES : LENGTH_BYTES + 1] != b"{":
+        raise CheckpointError(f"{origin}: the safetensors header doesn't begin with '{{'")
+    document = load_json_object(raw[LENGTH_BYTES:], origin=f"{origin}: header")
+    metadata = _parse_metadata(document.pop("__metadata__", None), origin)
+    tensors = {name: _parse_tensor(name, entry, len(raw), origin) for name, entry in document.items()}
+    _check_contiguous(tensors, len(raw), file_size, origin)
+    return Header(size=len(raw), metadata=metadata, tensors=tensors)
+
+
+def encode_header(
+    tensors: Iterable[tuple[str, DType, tuple[int, ...]]],
+    metadata: Mapping[str, str],
+    *,
+    alignment: int = LENGTH_BYTES,
+) -> bytes:
+    """Return the header with length prefix, padded with spaces so that data begins aligned.
+
+    Args:
+        tensors: name, dtype and shape in order of offset.
+        metadata: the `__metadata__` entries.
+        alignment: bytes; the data's first offset is a multiple of it.
+    """
+    document: dict[str, Any] = {"__metadata__": dict(sorted(metadata.items()))} if metadata else {}
+    position = 0
+    for name, dtype, shape in tensors:
+        end = position + tensor_bytes(dtype, shape)
+        document[name] = {"dtype": dtype.value, "shape": list(shape), "data_offsets": [position, end]}
+        position = end
+    text = json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode()
+    padding = -(LENGTH_BYTES + len(text)) % alignment
+    return (len(text) + padding).to_bytes(LENGTH_BYTES, "little") + text + b" " * padding
+
+
+def tensor_bytes(dtype: DType, shape: tuple[int, ...]) -> int:
+    """Return the bytes of a tensor; packed dtypes have to fill whole bytes.
+
+    Raises:
+        CheckpointError: the elements don't fill whole bytes.
+    """
+    bits = math.prod(shape) * dtype.bits
+    if bits % 8:
+        raise CheckpointError(f"{dtype.value} tensor of shape {list(shape)} doesn't fill whole bytes")
+    return bits // 8
+
+
+def _parse_metadata(entry: Any, origin: str) -> dict[str, str]:
+    if entry is None:
+        return {}
+    if not isinstance(entry, dict) or not all(isinstance(value, str) for value in entry.values()):
+        raise CheckpointError(f"{origin}: header: __metadata__ has to map text to text")
+    return entry
+
+
+def _parse_tensor(name: str, entry: Any, data_start: int, origin: str) -> TensorHeader:
+    where = f"{origin}: tensor {name!r}"
+    if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
+        raise CheckpointError(f"{where}: expected exactly dtype, shape and data_offsets")
+    try:
+        dtype = DType(entry["dtype"])
+    except ValueError:
+        raise CheckpointError(
+            f"{where}: unknown dtype {entry['dtype']!r}; known are {', '.join(d.value for d in DType)}"
+        ) from None
+    shape = _sizes(entry["shape"], f"{where}: shape")
+    offsets = _sizes(entry["data_offsets"], f"{where}: data_offsets")
+    if len(offsets) != 2 or offsets[0] > offsets[1]:  # noqa: PLR2004
+        raise CheckpointError(f"{where}: data_offsets {list(offsets)} are not a begin and an end")
+    begin, end = offsets
+    try:
+        expected = tensor_bytes(dtype, shape)
+    except CheckpointError as error:
+        raise CheckpointError(f"{where}: {error.message}") from None
+    if end - begin != expected:
+        raise CheckpointError(
+            f"{where}: {dtype.value} of shape {list(shape)} has {expected} bytes, "
+            f"its data_offsets hold {end - begin}"
+        )
+    return TensorHeader(dtype=dtype, shape=shape, offset=data_start + begin, length=expected)
+
+
+def _sizes(value: Any, where: str) -> tuple[int, ...]:
+    if not isinstance(value, list) or not all(type(item) is int and item >= 0 for item in value):
+        raise CheckpointError(f"{where}: expected a list of whole numbers from 0, found {value!r}")
+    return tuple(value)
+
+
+def _check_contiguous(
+    tensors: Mapping[str, TensorHeader], data_start: int, file_size: int, origin: str
+) -> None:
+    position = data_start
+    for name, tensor in sorted(tensors.items(), key=lambda item: (item[1].offset, item[1].length)):
+        if tensor.offset != position:
+            kind = "overlaps the tensor before it" if tensor.offset < position else "leaves a gap before it"
+            raise CheckpointError(f"{origin}: tensor {name!r} {kind}, at byte {tensor.offset}")
+        position += tensor.length
+        if position > file_size:
+            raise CheckpointError(
+                f"{origin}: tensor {name!r} ends at byte {position}, the file at {file_size}",
+                hint="The shard is truncated; fetch the file again.",
+            )
+    if position != file_size:
+        raise CheckpointError(f"{origin}: {file_size - position} bytes after the last tensor")

@@ -1,0 +1,55 @@
+"""The shard index, `model.safetensors.index.json`: which file holds which tensor.
+
+File names in an index come from strangers: only plain names are let through,
+so that no index can make the program read or write outside a checkpoint.
+"""
+
+import json
+from collections.abc import Mapping
+
+from distexpand.errors import CheckpointError
+from distexpand.formats.json_text import load_json_object
+
+INDEX_NAME = "model.safetensors.index.json"
+SINGLE_NAME = "model.safetensors"
+BIN_INDEX_NAME = "pytorch_model.bin.index.json"
+BIN_SINGLE_NAME = "pytorch_model.bin"
+
+
+def shard_name(position: int, count: int) -> str:
+    """Return the Hub's conventional name of shard `position` (from 1) of `count`."""
+    return SINGLE_NAME if count == 1 else f"model-{position:05d}-of-{count:05d}.safetensors"
+
+
+def parse_index(raw: bytes, *, origin: str) -> dict[str, str]:
+    """Return the weight map: tensor name to file name.
+
+    Raises:
+        CheckpointError: no weight map, or a file name that isn't plain.
+    """
+    weight_map = load_json_object(raw, origin=origin).get("weight_map")
+    if not isinstance(weight_map, dict) or not weight_map:
+        raise CheckpointError(f"{origin}: expected a non-empty object under 'weight_map'")
+    for tensor, name in weight_map.items():
+        if not is_plain_name(name):
+            raise CheckpointError(
+                f"{origin}: weight_map[{tensor!r}]: {name!r} is not a plain file name",
+                hint="An index may only name files that lie beside it.",
+            )
+    return weight_map
+
+
+def is_plain_name(name: object) -> bool:
+    """Whether a value is a file name without any folder, in no system's spelling."""
+    if not isinstance(name, str) or name in {"", ".", ".."}:
+        return False
+    return not any(char in "/\\:" or ord(char) < ord(" ") for char in name)
+
+
+def encode_index(weight_map: Mapping[str, str], *, total_size: int, total_parameters: int) -> str:
+    """Return the index as text; `total_size` is the bytes of all tensors."""
+    document = {
+        "metadata": {"total_parameters": total_parameters, "total_size": total_size},
+        "weight_map": dict(sorted(weight_map.items())),
+    }
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"

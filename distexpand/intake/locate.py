@@ -1,0 +1,50 @@
+"""Where the models of a recipe lie: the command line's word first, then a directory of that name."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from distexpand.errors import UsageError
+from distexpand.recipe.canonical import ModelRef
+from distexpand.storage.local import LocalSource
+
+
+def parse_assignment(text: str) -> tuple[str, str]:
+    """Split `NAME=PATH`; a bare `PATH` has the empty name.
+
+    Raises:
+        UsageError: the path is empty.
+    """
+    name, equals, path = text.partition("=")
+    if not equals:
+        name, path = "", text
+    if not path:
+        raise UsageError(f"--model {text!r}: the path is empty", hint="Write --model NAME=PATH.")
+    return name, path
+
+
+def locate(model: ModelRef, places: Mapping[str, str]) -> LocalSource:
+    """Return the store of a model.
+
+    Args:
+        model: as the recipe names it.
+        places: path by model name, with or without its revision.
+
+    Raises:
+        UsageError: the model isn't here; says how to give its place.
+    """
+    named = places.get(str(model), places.get(model.name))
+    path = Path(named if named is not None else model.name).expanduser()
+    if path.is_dir():
+        return LocalSource(path.resolve())
+    if named is not None:
+        raise UsageError(f"--model {model}={named}: no such directory")
+    raise UsageError(
+        f"model {str(model)!r} is not a directory here",
+        hint=f"Download it and say where it lies: --model {model}=PATH",
+    )
+
+
+def unused_places(places: Mapping[str, str], models: tuple[ModelRef, ...]) -> list[str]:
+    """Return the names in `places` that no model of the recipe has."""
+    known = {str(model) for model in models} | {model.name for model in models}
+    return sorted(name for name in places if name and name not in known)

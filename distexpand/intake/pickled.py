@@ -1,0 +1,96 @@
+"""Old `.bin` checkpoints: where each tensor's bytes lie, from the pickle alone.
+
+torch loads the pickle under a fake tensor mode, restricted to weights: no
+storage is read, no code of the pickle is run, and each storage comes back with
+its offset in the file, so that a `.bin` is copied by byte ranges like any
+other source. Rejected: reading the pickle ourselves (a parser for a format
+that can run code is torch's business, not ours).
+"""
+
+import pickle
+import warnings
+from pathlib import Path
+from typing import Any
+
+from distexpand.errors import CheckpointError, MissingDependencyError
+from distexpand.formats.catalog import TensorEntry, WeightFile
+from distexpand.formats.dtypes import DType
+from distexpand.intake.pins import digest, pickle_bytes
+from distexpand.storage.ranges import SourceStore
+
+_DTYPES = {
+    "bool": DType.BOOL,
+    "uint8": DType.U8,
+    "int8": DType.I8,
+    "int16": DType.I16,
+    "int32": DType.I32,
+    "int64": DType.I64,
+    "float16": DType.F16,
+    "bfloat16": DType.BF16,
+    "float32": DType.F32,
+    "float64": DType.F64,
+    "float8_e4m3fn": DType.F8_E4M3,
+    "float8_e5m2": DType.F8_E5M2,
+}
+
+
+def read_pickled(store: SourceStore, path: str) -> tuple[list[TensorEntry], WeightFile]:
+    """Return a `.bin` file's tensors and pin.
+
+    Raises:
+        CheckpointError: not torch's zip format, a pickle that wants more than weights, or
+            a tensor that isn't contiguous in the file.
+        MissingDependencyError: torch isn't installed.
+    """
+    origin = f"{store.location}/{path}"
+    pin = digest(pickle_bytes(store, path))
+    reader = store.open(path)
+    size = reader.size
+    reader.close()
+    state = _load(Path(store.location, path), origin)
+    entries = [_entry(name, tensor, path, origin) for name, tensor in state.items()]
+    return entries, WeightFile(name=path, size=size, pin=pin)
+
+
+def _load(file: Path, origin: str) -> dict[str, Any]:
+    try:
+        import torch  # noqa: PLC0415
+        from torch._subclasses.fake_tensor import FakeTensorMode  # noqa: PLC0415
+    except ImportError:
+        raise MissingDependencyError(
+            f"{origin}: reading .bin checkpoints needs torch",
+            hint="Install it with: pip install 'distexpand[torch]'",
+        ) from None
+    try:
+        with warnings.catch_warnings(), FakeTensorMode():
+            warnings.simplefilter("ignore")
+            state = torch.load(file, weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, ValueError, EOFError, KeyError, TypeError):
+        raise CheckpointError(
+            f"{origin}: refused: the pickle isn't a plain set of weights, or is damaged",
+            hint="A pickle can run code when it is loaded; only tensors by name are accepted.",
+        ) from None
+    if not isinstance(state, dict):
+        raise CheckpointError(f"{origin}: expected tensors by name, found {type(state).__name__}")
+    return state
+
+
+def _entry(name: Any, tensor: Any, path: str, origin: str) -> TensorEntry:
+    if not isinstance(name, str) or not hasattr(tensor, "untyped_storage"):
+        raise CheckpointError(f"{origin}: entry {name!r} is not a tensor")
+    dtype = _DTYPES.get(str(tensor.dtype).removeprefix("torch."))
+    start = getattr(tensor.untyped_storage(), "_checkpoint_offset", None)
+    if dtype is None or start is None or not tensor.is_contiguous():
+        raise CheckpointError(
+            f"{origin}: tensor {name!r} ({tensor.dtype}) isn't a plain contiguous one",
+            hint="Convert the checkpoint to safetensors first (load and save it with transformers).",
+        )
+    element = tensor.element_size()
+    return TensorEntry(
+        name=name,
+        dtype=dtype,
+        shape=tuple(tensor.shape),
+        file=path,
+        offset=start + tensor.storage_offset() * element,
+        length=tensor.numel() * element,
+    )

@@ -1,0 +1,127 @@
+"""Build the plan of a recipe over its sources: resolve, pack, remap the config, pin the sources."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from distexpand.architecture.config_remap import remap_config
+from distexpand.findings import Finding
+from distexpand.formats.dtypes import DType
+from distexpand.plan.model import CopiedFile, Plan, SourceFile, TextFile
+from distexpand.plan.origins import layer_configs, layer_origins
+from distexpand.plan.pack import pack
+from distexpand.plan.resolve import Resolver, resolve_tensors
+from distexpand.plan.sources import SourceModel, check_fit
+from distexpand.recipe.canonical import ModelRef, Recipe
+
+CONFIG_NAME = "config.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CarriedFile:
+    """A side file to carry over as it is: the model that it comes from, its name, bytes and SHA-256."""
+
+    model: ModelRef
+    name: str
+    size: int
+    pin: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuiltPlan:
+    """A plan, and what was noticed while making it."""
+
+    plan: Plan
+    findings: tuple[Finding, ...]
+    remapped_keys: tuple[str, ...]
+
+
+class SourceTable:
+    """Numbers source files in order of first use."""
+
+    def __init__(self, models: Mapping[ModelRef, SourceModel]) -> None:
+        self._models = {str(ref): model for ref, model in models.items()}
+        self._numbers: dict[tuple[str, str], int] = {}
+        self.files: list[SourceFile] = []
+
+    def number(self, model: str, file: str) -> int:
+        """Return the number of a model's weight file."""
+        known = self._numbers.get((model, file))
+        if known is not None:
+            return known
+        weights = self._models[model].catalog.files[file]
+        return self.add(SourceFile(model=model, path=file, size=weights.size, pin=weights.pin))
+
+    def add(self, file: SourceFile) -> int:
+        """Number a file."""
+        self.files.append(file)
+        self._numbers[file.model, file.path] = len(self.files) - 1
+        return len(self.files) - 1
+
+
+def build_plan(
+    recipe: Recipe,
+    canonical: str,
+    models: Mapping[ModelRef, SourceModel],
+    carried: Sequence[CarriedFile],
+    locations: Mapping[ModelRef, str],
+    *,
+    shard_size: int,
+) -> BuiltPlan:
+    """Return the plan of a recipe, without a model card.
+
+    Args:
+        recipe: the canonical recipe.
+        canonical: its text.
+        models: every model of the recipe.
+        carried: side files that go to the output unchanged.
+        locations: where each model was found.
+        shard_size: bytes of tensor data per shard.
+
+    Raises:
+        RecipeError: the recipe doesn't fit its models.
+        ArchitectureError: the config or an identity block can't be expressed.
+    """
+    check_fit(recipe, models)
+    table = SourceTable(models)
+    tensors = list(resolve_tensors(Resolver(recipe=recipe, models=models, number=table.number)))
+    base = models[recipe.base_model]
+    remapped = remap_config(base.config, base.stack, layer_configs(recipe, models))
+    shards = pack(tensors, base.catalog.metadata, shard_size=shard_size)
+    copies = tuple(
+        CopiedFile(
+            name=file.name,
+            source=table.add(
+                SourceFile(model=str(file.model), path=file.name, size=file.size, pin=file.pin)
+            ),
+        )
+        for file in carried
+    )
+    config = _with_dtype(remapped.config, recipe.out_dtype or recipe.dtype)
+    plan = Plan(
+        recipe=canonical,
+        sources=tuple(table.files),
+        shards=shards,
+        texts=(TextFile(name=CONFIG_NAME, text=json.dumps(config, indent=2, ensure_ascii=False) + "\n"),),
+        copies=copies,
+        layers=layer_origins(recipe, models),
+        layer_prefix=base.stack.prefix,
+        parameters=sum(tensor.parameters for tensor in tensors),
+        source_parameters=sum(entry.parameters for entry in base.catalog.tensors.values()),
+        locations=tuple((str(ref), locations[ref]) for ref in recipe.models()),
+    )
+    return BuiltPlan(plan=plan, findings=remapped.findings, remapped_keys=remapped.remapped)
+
+
+def _with_dtype(config: dict[str, Any], dtype: DType | None) -> dict[str, Any]:
+    """Return the config with its dtype keys, nested ones too, set to what the recipe stores."""
+    if dtype is None or dtype.torch_name is None:
+        return config
+    keys = [key for key in ("dtype", "torch_dtype") if key in config] or ["torch_dtype"]
+    nested = {
+        key: {**value, **{name: dtype.torch_name for name in ("dtype", "torch_dtype") if name in value}}
+        for key, value in config.items()
+        if isinstance(value, dict)
+    }
+    return {**config, **nested, **dict.fromkeys(keys, dtype.torch_name)}

@@ -1,0 +1,67 @@
+"""Check a plan on its own: coverage, source bounds, names. Needs nothing but the plan.
+
+Run on every plan before it is executed, also on one that was read from a file:
+a plan is input like any other.
+"""
+
+from distexpand.errors import CheckpointError, UsageError
+from distexpand.formats.header import LENGTH_BYTES, Header, header_size, parse_header
+from distexpand.formats.index import is_plain_name
+from distexpand.plan.model import Plan, ShardPlan
+from distexpand.plan.operations import source_terms
+
+
+def check_plan(plan: Plan) -> None:
+    """Check that every output byte has exactly one origin, inside its source.
+
+    Raises:
+        UsageError: the plan breaks one of its promises; names shard and offset.
+    """
+    names = [*(s.name for s in plan.shards), *(t.name for t in plan.texts), *(c.name for c in plan.copies)]
+    for name in names:
+        if not all(is_plain_name(part) for part in name.split("/")) or name.startswith("."):
+            raise UsageError(f"plan: output file name {name!r} is not a plain relative path")
+    if len(set(names)) != len(names):
+        raise UsageError("plan: two output files have the same name")
+    tensors: set[str] = set()
+    for shard in plan.shards:
+        header = shard_header(shard)
+        if tensors & header.tensors.keys():
+            raise UsageError(f"plan: {shard.name}: a tensor lies in another shard as well")
+        tensors |= header.tensors.keys()
+        _check_coverage(plan, shard)
+    for copied in plan.copies:
+        if not 0 <= copied.source < len(plan.sources):
+            raise UsageError(f"plan: {copied.name}: source {copied.source} doesn't exist")
+
+
+def shard_header(shard: ShardPlan) -> Header:
+    """Parse a shard plan's header.
+
+    Raises:
+        UsageError: the header isn't a valid one for the shard's size.
+    """
+    try:
+        size = header_size(shard.header[:LENGTH_BYTES], file_size=shard.size, origin=shard.name)
+        if size != len(shard.header):
+            raise UsageError(f"plan: {shard.name}: header length {size} isn't the header's")
+        return parse_header(shard.header, file_size=shard.size, origin=shard.name)
+    except CheckpointError as error:
+        raise UsageError(f"plan: {error.message}") from None
+
+
+def _check_coverage(plan: Plan, shard: ShardPlan) -> None:
+    position = len(shard.header)
+    for operation in shard.operations:
+        if operation.offset != position or operation.length <= 0:
+            raise UsageError(
+                f"plan: {shard.name}: operations leave byte {position} "
+                f"to {operation.offset} without exactly one origin"
+            )
+        position += operation.length
+        for source, offset, length in source_terms(operation):
+            in_range = 0 <= source < len(plan.sources) and offset >= 0
+            if not in_range or offset + length > plan.sources[source].size:
+                raise UsageError(f"plan: {shard.name}: byte {operation.offset} reads beyond its source")
+    if position != shard.size:
+        raise UsageError(f"plan: {shard.name}: covers {position} bytes of {shard.size}")

@@ -1,0 +1,209 @@
+"""Plans as bytes: canonical JSON, compressed with zstd when large, and their digest.
+
+Operations are written as short lists, since a plan of a trillion-parameter
+stack holds hundreds of thousands of them. The digest leaves out `locations`:
+where the sources happen to lie changes no output byte.
+"""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import zstandard
+
+from distexpand.errors import CheckpointError, UsageError
+from distexpand.formats.dtypes import DType
+from distexpand.formats.header import LENGTH_BYTES
+from distexpand.formats.json_text import load_json_object
+from distexpand.plan.check import check_plan
+from distexpand.plan.model import (
+    FORMAT_VERSION,
+    CopiedFile,
+    LayerOrigin,
+    Plan,
+    ShardPlan,
+    SourceFile,
+    TextFile,
+)
+from distexpand.plan.operations import Blend, Copy, Operation, Scale, Term, Zero
+
+COMPRESS_FROM = 1_000_000
+"""Plans of more bytes than this are compressed."""
+
+MAX_PLAN_BYTES = 2_000_000_000
+_ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+
+
+def plan_digest(plan: Plan) -> str:
+    """Return the SHA-256 of the plan without locations, in hexadecimal."""
+    document = _to_document(plan)
+    del document["locations"]
+    return hashlib.sha256(_dump(document)).hexdigest()
+
+
+def encode_plan(plan: Plan) -> bytes:
+    """Return the plan as JSON, zstd-compressed where that is large."""
+    raw = _dump(_to_document(plan))
+    return raw if len(raw) <= COMPRESS_FROM else zstandard.ZstdCompressor(level=3).compress(raw)
+
+
+def decode_plan(raw: bytes, *, origin: str) -> Plan:
+    """Return the plan that `encode_plan` wrote, checked.
+
+    Raises:
+        UsageError: not a plan, of another version, or one that breaks a promise.
+    """
+    try:
+        if raw.startswith(_ZSTD_MAGIC):
+            raw = zstandard.ZstdDecompressor().decompress(raw, max_output_size=MAX_PLAN_BYTES)
+        document = load_json_object(raw, origin=origin)
+    except zstandard.ZstdError as error:
+        raise UsageError(f"{origin}: damaged plan: {error}") from None
+    except CheckpointError as error:
+        raise UsageError(f"{origin}: not a plan: {error.message}") from None
+    if document.get("format_version") != FORMAT_VERSION:
+        raise UsageError(
+            f"{origin}: not a plan of version {FORMAT_VERSION}",
+            hint="Make the plan again with this version of distexpand.",
+        )
+    try:
+        plan = _from_document(document)
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError):
+        raise UsageError(f"{origin}: damaged plan: fields are missing or of the wrong kind") from None
+    check_plan(plan)
+    return plan
+
+
+def _dump(document: dict[str, Any]) -> bytes:
+    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def _to_document(plan: Plan) -> dict[str, Any]:
+    return {
+        "format_version": plan.format_version,
+        "recipe": plan.recipe,
+        "sources": [dataclasses.asdict(source) for source in plan.sources],
+        "shards": [
+            {
+                "name": shard.name,
+                "header": shard.header[LENGTH_BYTES:].decode(),
+                "size": shard.size,
+                "operations": [_encode_operation(operation) for operation in shard.operations],
+            }
+            for shard in plan.shards
+        ],
+        "texts": [dataclasses.asdict(text) for text in plan.texts],
+        "copies": [dataclasses.asdict(copied) for copied in plan.copies],
+        "layers": [dataclasses.asdict(layer) for layer in plan.layers],
+        "layer_prefix": plan.layer_prefix,
+        "parameters": plan.parameters,
+        "source_parameters": plan.source_parameters,
+        "locations": [list(pair) for pair in plan.locations],
+    }
+
+
+def _from_document(document: dict[str, Any]) -> Plan:
+    return Plan(
+        recipe=document["recipe"],
+        sources=tuple(SourceFile(**entry) for entry in document["sources"]),
+        shards=tuple(_decode_shard(entry) for entry in document["shards"]),
+        texts=tuple(TextFile(**entry) for entry in document["texts"]),
+        copies=tuple(CopiedFile(**entry) for entry in document["copies"]),
+        layers=tuple(decode_layer(entry) for entry in document["layers"]),
+        layer_prefix=document["layer_prefix"],
+        parameters=document["parameters"],
+        source_parameters=document["source_parameters"],
+        locations=tuple((model, location) for model, location in document["locations"]),
+    )
+
+
+def _decode_shard(entry: dict[str, Any]) -> ShardPlan:
+    text = entry["header"].encode()
+    return ShardPlan(
+        name=entry["name"],
+        header=len(text).to_bytes(LENGTH_BYTES, "little") + text,
+        size=entry["size"],
+        operations=tuple(_decode_operation(operation) for operation in entry["operations"]),
+    )
+
+
+def decode_layer(entry: Mapping[str, Any]) -> LayerOrigin:
+    """Return the layer origin of its JSON form.
+
+    Raises:
+        TypeError: fields are missing or unknown.
+    """
+    fields: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()
+    }
+    return LayerOrigin(**fields)
+
+
+def _encode_operation(operation: Operation) -> list[Any]:
+    match operation:
+        case Copy():
+            return ["copy", operation.offset, operation.length, operation.source, operation.source_offset]
+        case Zero():
+            return ["zero", operation.offset, operation.length]
+        case Scale():
+            return [
+                "scale",
+                operation.offset,
+                operation.length,
+                _encode_term(operation.term),
+                operation.factor,
+                operation.compute.value,
+                operation.target.value,
+            ]
+        case Blend():
+            return [
+                "blend",
+                operation.offset,
+                operation.length,
+                [_encode_term(term) for term in operation.terms],
+                list(operation.weights),
+                operation.normalize,
+                operation.compute.value,
+                operation.target.value,
+            ]
+
+
+def _decode_operation(entry: list[Any]) -> Operation:
+    kind, offset, length, *rest = entry
+    match kind, rest:
+        case "copy", [source, source_offset]:
+            return Copy(offset=offset, length=length, source=source, source_offset=source_offset)
+        case "zero", []:
+            return Zero(offset=offset, length=length)
+        case "scale", [term, factor, compute, target]:
+            return Scale(
+                offset=offset,
+                length=length,
+                term=_decode_term(term),
+                factor=float(factor),
+                compute=DType(compute),
+                target=DType(target),
+            )
+        case "blend", [terms, weights, normalize, compute, target]:
+            return Blend(
+                offset=offset,
+                length=length,
+                terms=tuple(_decode_term(term) for term in terms),
+                weights=tuple(float(weight) for weight in weights),
+                normalize=normalize,
+                compute=DType(compute),
+                target=DType(target),
+            )
+        case _:
+            raise ValueError(kind)
+
+
+def _encode_term(term: Term) -> list[Any]:
+    return [term.source, term.source_offset, term.dtype.value]
+
+
+def _decode_term(entry: list[Any]) -> Term:
+    source, source_offset, dtype = entry
+    return Term(source=source, source_offset=source_offset, dtype=DType(dtype))

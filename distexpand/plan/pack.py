@@ -1,0 +1,62 @@
+"""Packing: give every output tensor a shard and an offset, as the Hub's conventions have it.
+
+Tensors stay in their order; a shard is closed when the next tensor would take
+its data beyond the shard size. Inside a shard wider elements come first, so
+that every tensor starts at a multiple of its element's size. Headers are
+known before any byte is written, so that a shard can be written in any order.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from distexpand.errors import UsageError
+from distexpand.formats.header import encode_header
+from distexpand.formats.index import shard_name
+from distexpand.plan.model import ShardPlan
+from distexpand.plan.tensors import OutputTensor
+
+DEFAULT_SHARD_SIZE = 5_000_000_000
+"""Bytes of tensor data; the Hub's usual 5 GB."""
+
+
+def pack(
+    tensors: Iterable[OutputTensor], metadata: Mapping[str, str], *, shard_size: int
+) -> tuple[ShardPlan, ...]:
+    """Return the shards; a shard's data is at most `shard_size` bytes unless one tensor is larger.
+
+    Raises:
+        UsageError: the shard size isn't positive.
+    """
+    if shard_size <= 0:
+        raise UsageError(f"shard size {shard_size} has to be positive")
+    groups = list(_groups(tensors, shard_size))
+    metadata = {"format": "pt", **metadata}
+    return tuple(
+        _shard(shard_name(position, len(groups)), group, metadata)
+        for position, group in enumerate(groups, start=1)
+    )
+
+
+def _groups(tensors: Iterable[OutputTensor], shard_size: int) -> Iterable[list[OutputTensor]]:
+    group: list[OutputTensor] = []
+    size = 0
+    for tensor in tensors:
+        if group and size + tensor.operation.length > shard_size:
+            yield group
+            group, size = [], 0
+        group.append(tensor)
+        size += tensor.operation.length
+    if group:
+        yield group
+
+
+def _shard(name: str, group: list[OutputTensor], metadata: Mapping[str, str]) -> ShardPlan:
+    group = sorted(group, key=lambda tensor: -tensor.dtype.bits)
+    header = encode_header(((t.name, t.dtype, t.shape) for t in group), metadata)
+    operations = []
+    offset = len(header)
+    for tensor in group:
+        if tensor.operation.length:
+            operations.append(replace(tensor.operation, offset=offset))
+        offset += tensor.operation.length
+    return ShardPlan(name=name, header=header, size=offset, operations=tuple(operations))

@@ -1,0 +1,142 @@
+"""What `distexpand plan` prints: figures, layer picture, shards, warnings.
+
+Ends with the warnings, because the last lines are those that are read.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from distexpand.findings import Finding
+from distexpand.plan.model import Plan
+from distexpand.report.glyphs import ASCII, UNICODE, Glyphs, printable
+from distexpand.report.layer_colours import LayerPicture
+from distexpand.report.sizes import bytes_text, count_text, number_text, plural, share_text
+from distexpand.report.summary import PlanSummary, ShardFigures
+
+_MOST_SHARDS = 5
+_SHARDS_AT_START = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanReport:
+    """The report as something that rich prints."""
+
+    summary: PlanSummary
+    plan: Plan
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+        """Yield the parts of the report from top to bottom."""
+        del console
+        glyphs = ASCII if options.ascii_only else UNICODE
+        yield figures_table(self.summary, glyphs)
+        yield Text()
+        yield LayerPicture(layers=self.plan.layers)
+        yield Text()
+        yield _shards_table(self.summary.shards, glyphs)
+        if self.summary.findings:
+            yield Text()
+            yield from findings_report(self.summary.findings, glyphs)
+
+
+def plan_report(summary: PlanSummary, plan: Plan) -> PlanReport:
+    """Return the report of a plan for a terminal."""
+    return PlanReport(summary=summary, plan=plan)
+
+
+def figures_table(summary: PlanSummary, glyphs: Glyphs) -> Table:
+    """Return the figures, one subject per row: name, value, remark."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(style="dim")
+    arrow = f" {glyphs.arrow} "
+    growth = _growth(summary, glyphs)
+    parameters = [count_text(summary.parameters_before), count_text(summary.parameters_after)]
+    table.add_row("layers", f"{summary.layers_before}{arrow}{summary.layers_after}", _layer_remark(summary))
+    table.add_row("parameters", arrow.join(parameters), growth)
+    table.add_row("tensors", number_text(summary.tensors), f"in {plural(len(summary.shards), 'shard')}")
+    table.add_row("read", bytes_text(summary.bytes_read), _read_remark(summary))
+    table.add_row("write", bytes_text(summary.bytes_written), _write_remark(summary))
+    table.add_row("disk", *_disk_cells(summary))
+    table.add_row("memory", bytes_text(summary.expected_peak_memory), "expected peak")
+    return table
+
+
+def findings_report(findings: tuple[Finding, ...], glyphs: Glyphs) -> Iterator[RenderableType]:
+    """Yield the warnings: code and message, the advice below."""
+    for finding in findings:
+        heading = Text.assemble(
+            (f"{glyphs.warning} {printable(finding.code, glyphs)}", "bold yellow"),
+            f"  {printable(finding.message, glyphs)}",
+        )
+        yield heading
+        if finding.advice:
+            yield Padding(Text(printable(finding.advice, glyphs), style="dim"), (0, 0, 0, 2))
+
+
+def _growth(summary: PlanSummary, glyphs: Glyphs) -> str:
+    if not summary.parameters_before:
+        return ""
+    return f"{glyphs.times}{summary.parameters_after / summary.parameters_before:.2f}"
+
+
+def _layer_remark(summary: PlanSummary) -> str:
+    words = []
+    if summary.layers_identity:
+        words.append(plural(summary.layers_identity, "identity block"))
+    if summary.layers_repeated:
+        words.append(f"{summary.layers_repeated} repeated")
+    if summary.layers_new:
+        words.append(f"{summary.layers_new} new")
+    return ", ".join(words)
+
+
+def _read_remark(summary: PlanSummary) -> str:
+    if summary.bytes_read == summary.bytes_read_unique:
+        return "each byte once"
+    return f"{bytes_text(summary.bytes_read_unique)} of it distinct"
+
+
+def _write_remark(summary: PlanSummary) -> str:
+    parts = {
+        "copied": summary.bytes_copied,
+        "transformed": summary.bytes_transformed,
+        "zero": summary.bytes_zero,
+    }
+    shown = [f"{share_text(part, summary.bytes_written)} {name}" for name, part in parts.items() if part]
+    return ", ".join(shown)
+
+
+def _disk_cells(summary: PlanSummary) -> tuple[str, str | Text]:
+    needed = f"{bytes_text(summary.disk_needed)} needed"
+    if summary.disk_free is None:
+        return needed, "free space not known"
+    free = f"{bytes_text(summary.disk_free)} free"
+    if summary.disk_free < summary.disk_needed:
+        missing = bytes_text(summary.disk_needed - summary.disk_free)
+        return needed, Text(f"only {free}: {missing} too little", style="bold red")
+    return needed, free
+
+
+def _shards_table(shards: tuple[ShardFigures, ...], glyphs: Glyphs) -> Table:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True)
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(style="dim", no_wrap=True)
+    short = len(shards) <= _MOST_SHARDS
+    for shard in shards if short else shards[:_SHARDS_AT_START]:
+        table.add_row(*_shard_row(shard, glyphs))
+    if not short:
+        left_out = len(shards) - _SHARDS_AT_START - 1
+        table.add_row(Text(f"{glyphs.ellipsis} {left_out} more", style="dim"), "", "")
+        table.add_row(*_shard_row(shards[-1], glyphs))
+    return table
+
+
+def _shard_row(shard: ShardFigures, glyphs: Glyphs) -> tuple[Text, str, str]:
+    return Text(printable(shard.name, glyphs)), bytes_text(shard.size), plural(shard.tensors, "tensor")

@@ -1,0 +1,118 @@
+"""Structure: is every file there and whole, do index, headers, manifest and config agree."""
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from distexpand.architecture.stack import find_layer_stack
+from distexpand.commit.manifest import MANIFEST_NAME, Manifest, decode_manifest
+from distexpand.commit.work_directory import WorkDirectory
+from distexpand.errors import DistexpandError, OutputError
+from distexpand.formats.catalog import Catalog
+from distexpand.formats.header import parse_header
+from distexpand.formats.index import INDEX_NAME, SINGLE_NAME
+from distexpand.formats.json_text import load_json_object
+from distexpand.intake.pins import read_header
+from distexpand.intake.weights import read_catalog
+from distexpand.storage.local import LocalSource
+from distexpand.verify.report import Difference
+
+CHECK = "structure"
+
+
+def read_manifest(output: Path) -> Manifest:
+    """Return an output's manifest.
+
+    Raises:
+        OutputError: there is none: the output is unfinished or not ours.
+        CheckpointError: it is damaged.
+    """
+    path = output / MANIFEST_NAME
+    if not path.is_file():
+        if WorkDirectory(output=output).exists():
+            raise OutputError(
+                f"{output}: unfinished: it has no {MANIFEST_NAME} yet",
+                hint="Go on with `distexpand run RECIPE OUT --resume`.",
+            )
+        raise OutputError(f"{output}: has no {MANIFEST_NAME}; distexpand didn't make it, or not to its end")
+    return decode_manifest(path.read_bytes(), origin=str(path))
+
+
+def check_structure(output: Path, manifest: Manifest) -> Iterator[Difference]:
+    """Yield what is wrong with files, headers, index and config."""
+    yield from _small_files(output, manifest)
+    broken = list(_shards(output, manifest))
+    yield from broken
+    if broken:
+        return
+    store = LocalSource(output)
+    try:
+        catalog = read_catalog(store, store.files())
+    except DistexpandError as error:
+        index = SINGLE_NAME if len(manifest.shards) == 1 else INDEX_NAME
+        yield Difference(check=CHECK, file=index, tensor="", message=error.message)
+        return
+    yield from _catalog(manifest, catalog)
+    yield from _config(output, manifest, catalog)
+
+
+def _small_files(output: Path, manifest: Manifest) -> Iterator[Difference]:
+    for name, digest in manifest.files.items():
+        path = output / name
+        if not path.is_file():
+            yield _difference(name, "missing")
+        elif hashlib.sha256(path.read_bytes()).hexdigest() != digest:
+            yield _difference(name, "isn't as it was written (SHA-256 differs)")
+
+
+def _shards(output: Path, manifest: Manifest) -> Iterator[Difference]:
+    store = LocalSource(output)
+    for shard in manifest.shards:
+        path = output / shard.name
+        if not path.is_file():
+            yield _difference(shard.name, "missing")
+            continue
+        size = path.stat().st_size
+        if size != shard.size:
+            yield _difference(shard.name, f"has {size} bytes, the manifest says {shard.size}")
+            continue
+        try:
+            raw, _ = read_header(store, shard.name)
+            header = parse_header(raw, file_size=size, origin=shard.name)
+        except DistexpandError as error:
+            yield _difference(shard.name, error.message)
+            continue
+        if header.tensors.keys() != shard.tensors.keys():
+            name = min(header.tensors.keys() ^ shard.tensors.keys())
+            yield _difference(shard.name, "header and manifest don't name the same tensors", tensor=name)
+
+
+def _catalog(manifest: Manifest, catalog: Catalog) -> Iterator[Difference]:
+    planned = {shard.name for shard in manifest.shards}
+    for name in sorted(catalog.files.keys() - planned):
+        yield _difference(name, "weights that the manifest doesn't know")
+    parameters = sum(entry.parameters for entry in catalog.tensors.values())
+    if parameters != manifest.parameters:
+        yield _difference(
+            MANIFEST_NAME, f"says {manifest.parameters} parameters, the shards have {parameters}"
+        )
+
+
+def _config(output: Path, manifest: Manifest, catalog: Catalog) -> Iterator[Difference]:
+    path = output / "config.json"
+    try:
+        config = load_json_object(path.read_bytes(), origin=str(path))
+        stack = find_layer_stack(catalog.tensors, config, origin=str(output))
+    except (DistexpandError, OSError) as error:
+        yield _difference("config.json", str(error))
+        return
+    if stack.prefix != manifest.layer_prefix or stack.num_layers != len(manifest.layers):
+        yield _difference(
+            "config.json",
+            f"{'.'.join(stack.count_path)} = {stack.num_layers} of {stack.prefix}, "
+            f"the manifest says {len(manifest.layers)} of {manifest.layer_prefix}",
+        )
+
+
+def _difference(file: str, message: str, *, tensor: str = "") -> Difference:
+    return Difference(check=CHECK, file=file, tensor=tensor, message=message)

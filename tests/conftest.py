@@ -1,0 +1,22 @@
+"""Fixtures that tests of several packages use."""
+
+from pathlib import Path
+
+import pytest
+
+from distexpand.demo.packages import MODEL_PACKAGES, require
+from distexpand.errors import MissingDependencyError
+from tests.support.smollm2 import smollm2_checkpoint
+
+
+@pytest.fixture(scope="session")
+def smollm2(pytestconfig: pytest.Config) -> Path:
+    """Return a real model of 135 million parameters in bf16; only to be read.
+
+    Kept in pytest's cache from one session to the next (`pytest --cache-clear` removes it).
+    """
+    try:
+        require(MODEL_PACKAGES)
+    except MissingDependencyError as error:
+        pytest.skip(f"{error.message}. {error.hint}")
+    return smollm2_checkpoint(Path(pytestconfig.cache.mkdir("distexpand")))
