@@ -24,7 +24,8 @@ def _open_all(directory: Path) -> dict[str, Any]:
     """Return for each tensor the open file that holds it."""
     from safetensors import safe_open  # noqa: PLC0415 - slow to import
 
-    files = [safe_open(path, framework="pt") for path in sorted(directory.glob("*.safetensors"))]
+    paths = sorted(directory.glob("*.safetensors"))
+    files: list[Any] = [safe_open(path, framework="pt") for path in paths]
     return {name: file for file in files for name in file.keys()}  # noqa: SIM118 - not a mapping
 
 

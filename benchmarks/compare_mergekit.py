@@ -58,7 +58,7 @@ def compare(recipe: NamedRecipe, work: Path, mergekit: Path) -> Outcome:
     print(f"{recipe.name} ...", file=sys.stderr, flush=True)
     path, ours, theirs = work / f"{recipe.name}.yml", work / "ours", work / "theirs"
     path.write_text(recipe.yaml())
-    models = [f"{name}={work / name}" for name in (MODEL, OTHER) if f"model: {name}\n" in recipe.yaml()]
+    models = [f"{name}={work / name}" for name in (MODEL, OTHER) if name in recipe.yaml()]
     options = [word for model in models for word in ("--model", model)]
     command = [*measure.distexpand_command(), "run", str(path), str(ours), *options]
     outcome = Outcome(
@@ -93,16 +93,11 @@ def _check(outcome: Outcome, ours: Path, theirs: Path, original: Path) -> None:
 
 
 def print_outcomes(outcomes: list[Outcome]) -> None:
-    headings = ["recipe", "tensors", "logits", "distexpand s", "MB", "mergekit s", "MB"]
+    headings = ["recipe", "result", "distexpand s", "peak MB", "mergekit s", "peak MB"]
     rows = [
         [
             outcome.recipe.name,
-            "not compared" if outcome.theirs.code else "equal" if not outcome.problems else "DIFFER",
-            "not compared"
-            if not outcome.recipe.identity
-            else "equal"
-            if not outcome.problems
-            else "see below",
+            _verdict(outcome),
             f"{outcome.ours.seconds:.1f}",
             f"{outcome.ours.peak_bytes / 1e6:.0f}",
             f"{outcome.theirs.seconds:.1f}",
@@ -116,6 +111,18 @@ def print_outcomes(outcomes: list[Outcome]) -> None:
             print(f"- DIFFERENCE {outcome.recipe.name}: {line}")
         if len(outcome.problems) > 5:
             print(f"- DIFFERENCE {outcome.recipe.name}: and {len(outcome.problems) - 5} more")
+    _print_remarks(outcomes)
+
+
+def _verdict(outcome: Outcome) -> str:
+    if outcome.problems:
+        return "DIFFERENT"
+    tensors = "mergekit failed" if outcome.theirs.code else "tensors equal"
+    return f"{tensors}, loads" + (", logits equal" if outcome.recipe.identity else "")
+
+
+def _print_remarks(outcomes: list[Outcome]) -> None:
+    """Print each remark once, with the recipes that it is about."""
     remarks: dict[str, list[str]] = {}
     for outcome in outcomes:
         for line in outcome.remarks:

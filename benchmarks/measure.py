@@ -24,8 +24,6 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 
-_START = "import sys; from distexpand.cli.main import main; sys.exit(main())"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
@@ -41,7 +39,7 @@ class Measured:
 
 def distexpand_command() -> list[str]:
     """Return how to start this checkout's program with this Python."""
-    return [sys.executable, "-c", _START]
+    return [sys.executable, "-m", "distexpand"]
 
 
 def environment() -> dict[str, str]:

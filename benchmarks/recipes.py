@@ -1,7 +1,8 @@
 """The recipes that the benchmarks run, in mergekit's YAML form.
 
-Models are called `smollm2` and `noisy`. Written as data and dumped as YAML, so
-that both tools read the same file.
+Written as data and dumped as YAML, so that both tools read the same file.
+Models are named by paths with two slashes: mergekit takes shorter ones for
+names on a model hub, and asks there.
 """
 
 from collections.abc import Sequence
@@ -10,8 +11,8 @@ from typing import Any
 
 import yaml
 
-MODEL = "smollm2"
-OTHER = "noisy"
+MODEL = "./models/smollm2"
+OTHER = "./models/noisy"
 LAYERS = 30
 
 ZERO_RESIDUAL = [
@@ -23,7 +24,7 @@ ZERO_RESIDUAL = [
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NamedRecipe:
-    """A recipe, and whether what it makes computes the same function as `smollm2`."""
+    """A recipe, and whether what it makes computes the same function as its source."""
 
     name: str
     document: dict[str, Any]

@@ -176,9 +176,7 @@ def _card(plan: Plan) -> str:
 def planned_from(plan: Plan) -> PlannedExpansion:
     """Return a plan that was read from a file as one that has just been made; its findings are gone."""
     base = [origin.layer for origin in plan.layers]
-    return PlannedExpansion(
-        plan=plan, findings=(), layers_before=max(base, default=-1) + 1, remapped_keys=()
-    )
+    return PlannedExpansion(plan=plan, findings=(), layers_before=max(base, default=-1) + 1, remapped_keys=())
 
 
 def summarise_plan(

@@ -23,7 +23,9 @@ _FEED_FORWARD_OUTPUTS = re.compile(
 )
 _FUSED_EXPERTS = re.compile(r"experts\.(down_proj|w2)(_bias)?$")
 _POST_NORM_BIAS = re.compile(r"^post_[a-z_]*(layernorm|norm)\.bias$")
-_POST_NORM_MODELS = frozenset({"bert", "roberta", "xlm-roberta", "openai-gpt", "xlm", "distilbert", "electra"})
+_POST_NORM_MODELS = frozenset(
+    {"bert", "roberta", "xlm-roberta", "openai-gpt", "xlm", "distilbert", "electra"}
+)
 
 
 def residual_outputs(suffixes: Collection[str], config: Mapping[str, Any], *, origin: str) -> frozenset[str]:

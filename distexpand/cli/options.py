@@ -1,6 +1,7 @@
 """Options that several commands share, and how their texts are read."""
 
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,8 +13,17 @@ from distexpand.errors import UsageError
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 _SIZE = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*([kMGT]?i?)B?\s*$", re.IGNORECASE)
-_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
-_BINARY_UNITS = {"ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
+_UNITS = {
+    "": 1,
+    "k": 10**3,
+    "m": 10**6,
+    "g": 10**9,
+    "t": 10**12,
+    "ki": 2**10,
+    "mi": 2**20,
+    "gi": 2**30,
+    "ti": 2**40,
+}
 
 
 def parse_size(text: str) -> int:
@@ -24,7 +34,7 @@ def parse_size(text: str) -> int:
     """
     match = _SIZE.match(text)
     unit = match[2].lower() if match else None
-    factor = {**_UNITS, **_BINARY_UNITS}.get(unit) if unit is not None else None
+    factor = _UNITS.get(unit) if unit is not None else None
     if match is None or factor is None or float(match[1]) == 0:
         raise UsageError(f"--shard-size {text!r} is not a size", hint="Write it as 5GB or 500MB.")
     return int(float(match[1]) * factor)
@@ -37,9 +47,10 @@ def read_recipe(recipe: str) -> tuple[str, str]:
         UsageError: the file can't be read or isn't text.
     """
     if recipe == "-":
-        return click.get_text_stream("stdin").read(), "standard input"
+        return sys.stdin.read(), "standard input"
+    path = Path(recipe)
     try:
-        return Path(recipe).read_text(encoding="utf-8"), recipe
+        return path.read_text(encoding="utf-8"), recipe
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         raise UsageError(f"{recipe}: can't read the recipe: {reason}") from None

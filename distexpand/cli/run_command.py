@@ -126,9 +126,7 @@ def _planned(recipe: str, models: tuple[str, ...], shard_size: str) -> "PlannedE
             raise UsageError("--model has no meaning with a saved plan", hint="Plan again to move a source.")
         return planned_from(saved)
     text, origin = read_recipe(recipe)
-    return plan_expansion(
-        text, origin=origin, places=parse_places(models), shard_size=parse_size(shard_size)
-    )
+    return plan_expansion(text, origin=origin, places=parse_places(models), shard_size=parse_size(shard_size))
 
 
 def _show_findings(planned: "PlannedExpansion") -> None:

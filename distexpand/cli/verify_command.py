@@ -11,9 +11,7 @@ from distexpand.errors import VerificationError
 
 @click.command("verify")
 @click.argument("out", type=click.Path(path_type=Path))
-@click.option(
-    "--sources", is_flag=True, help="Also recompute every tensor from the sources by the recipe."
-)
+@click.option("--sources", is_flag=True, help="Also recompute every tensor from the sources by the recipe.")
 @model_option
 @threads_option
 @quiet_option

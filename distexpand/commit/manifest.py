@@ -96,7 +96,9 @@ def decode_manifest(raw: bytes, *, origin: str) -> Manifest:
             }
         )
     except (KeyError, TypeError, AttributeError):
-        raise CheckpointError(f"{origin}: damaged manifest: fields are missing or of the wrong kind") from None
+        raise CheckpointError(
+            f"{origin}: damaged manifest: fields are missing or of the wrong kind"
+        ) from None
 
 
 def _record(receipt: Receipt) -> ShardRecord:

@@ -46,6 +46,7 @@ class ShardEngine:
             if not any(reader.is_sparse for reader in used) and shard.size:
                 attempt.reserve(0, shard.size)
             attempt.write(0, memoryview(shard.header))
+            advance(len(shard.header))
             pieces = self._write_blocks(shard, header, attempt, advance)
             for reader in used:
                 reader.check_unchanged()

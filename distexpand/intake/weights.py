@@ -48,7 +48,8 @@ def _read_indexed(store: SourceStore, files: dict[str, int], index_name: str) ->
     missing = [name for name in shards if name not in files]
     if missing:
         raise CheckpointError(
-            f"{origin}: names {missing[0]}, which isn't there ({len(missing)} of {len(shards)} shards missing)",
+            f"{origin}: names {missing[0]}, which isn't there "
+            f"({len(missing)} of {len(shards)} shards missing)",
             hint="Download the missing shards.",
         )
     catalog = _read_shards(store, shards)

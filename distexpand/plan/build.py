@@ -92,9 +92,7 @@ def build_plan(
     copies = tuple(
         CopiedFile(
             name=file.name,
-            source=table.add(
-                SourceFile(model=str(file.model), path=file.name, size=file.size, pin=file.pin)
-            ),
+            source=table.add(SourceFile(model=str(file.model), path=file.name, size=file.size, pin=file.pin)),
         )
         for file in carried
     )

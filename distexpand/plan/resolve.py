@@ -42,7 +42,9 @@ def resolve_tensors(resolver: Resolver) -> Iterator[OutputTensor]:
     """
     recipe, models = resolver.recipe, resolver.models
     stack = models[recipe.base_model].stack
-    yield from _outside(resolver, recipe.embeddings, [models[s.model].before for s in recipe.embeddings.sources])
+    yield from _outside(
+        resolver, recipe.embeddings, [models[s.model].before for s in recipe.embeddings.sources]
+    )
     for index, part in enumerate(recipe.layers):
         zeroed = _zeroed_suffixes(resolver, part)
         layers = [models[s.model].layers[s.layer or 0] for s in part.sources]

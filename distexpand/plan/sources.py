@@ -80,8 +80,8 @@ def check_fit(recipe: Recipe, models: Mapping[ModelRef, SourceModel]) -> None:
         reference = base.catalog.tensors.get(name)
         if reference is not None and reference.shape != entry.shape:
             raise RecipeError(
-                f"tensor {name!r} is {list(entry.shape)} where the recipe takes it from, but {list(reference.shape)} "
-                f"in the base model {base.model}, whose config the output gets",
+                f"tensor {name!r} is {list(entry.shape)} where the recipe takes it from, "
+                f"but {list(reference.shape)} in the base model {base.model}, whose config the output gets",
                 hint="Vocabularies differ; name a base_model with the same vocabulary as the embeddings.",
             )
 

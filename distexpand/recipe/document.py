@@ -22,6 +22,7 @@ from distexpand.errors import RecipeError
 
 MAX_CHARACTERS = 10_000_000
 MAX_DEPTH = 64
+MAX_VALUES = 500_000
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _TAG = "tag:yaml.org,2002:"
@@ -72,7 +73,7 @@ def read_document(text: str, *, origin: str, keywords: Collection[str]) -> Docum
 
 def _compose(text: str, origin: str) -> Node | None:
     try:
-        _check_depth(text, origin)
+        _check_size(text, origin)
         return yaml.compose(text, Loader=_LOADER)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -84,14 +85,16 @@ def _compose(text: str, origin: str) -> Node | None:
         raise RecipeError(f"{origin}: not valid YAML or JSON: {reason}") from None
 
 
-def _check_depth(text: str, origin: str) -> None:
-    """Refuse deep nesting from the flat event stream, before anything recursive runs."""
+def _check_size(text: str, origin: str) -> None:
+    """Refuse too much and too deep from the flat event stream, before anything recursive runs."""
     depth = 0
-    for event in yaml.parse(text, Loader=_LOADER):
+    for count, event in enumerate(yaml.parse(text, Loader=_LOADER)):
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
+        if count > MAX_VALUES:
+            raise RecipeError(f"{origin}: a recipe has at most {MAX_VALUES:,} values")
         if depth > MAX_DEPTH:
             raise RecipeError(f"{origin}: {_line(event.start_mark)}nested deeper than {MAX_DEPTH} levels")
 

@@ -109,21 +109,26 @@ def _is_identity(part: Part) -> bool:
 
 def _lonely_identity(recipe: Recipe) -> Iterator[Finding]:
     """An identity block is trained from its original's weights, so it should stand next to it."""
-
-    def origin(pair: tuple[int, Part]) -> list[tuple[ModelRef, int | None]]:
-        return [(source.model, source.layer) for source in pair[1].sources]
-
-    for made_of, group in groupby(enumerate(recipe.layers), origin):
+    places: list[int] = []
+    originals: dict[ModelRef, list[int]] = {}
+    for _, group in groupby(enumerate(recipe.layers), lambda pair: _made_of(pair[1])):
         members = list(group)
         if all(_is_identity(part) for _, part in members):
-            model, layer = made_of[0]
-            places = layer_list(position for position, _ in members)
-            verb = "is an identity copy" if len(members) == 1 else "are identity copies"
-            yield Finding(
-                code="lonely-identity",
-                message=f"output {places} {verb} of layer {layer} of {model}, but not next to it",
-                advice="An identity block usually stands right after the layer that it copies.",
-            )
+            places += [place for place, _ in members]
+            source = members[0][1].sources[0]
+            originals.setdefault(source.model, []).append(source.layer or 0)
+    if places:
+        copied = "; ".join(f"{layer_list(layers)} of {model}" for model, layers in originals.items())
+        yield Finding(
+            code="lonely-identity",
+            message=f"identity copies that don't stand next to what they copy: output {layer_list(places)} "
+            f"({copied})",
+            advice="An identity block usually stands right after the layer that it copies.",
+        )
+
+
+def _made_of(part: Part) -> list[tuple[ModelRef, int | None]]:
+    return [(source.model, source.layer) for source in part.sources]
 
 
 def _half_identity(recipe: Recipe) -> Iterator[Finding]:

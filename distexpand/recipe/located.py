@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from distexpand.errors import RecipeError
 
 MAX_ITEMS = 10_000
+_MAX_INTEGER = 10**9
 _SHOWN_CHARACTERS = 60
 _SHOWN_ITEMS = 4
 _SHOWN_KEYS = 8
@@ -133,14 +134,16 @@ def integer(place: Located, expected: str, *, minimum: int) -> int:
     value = place.value
     if not isinstance(value, int) or isinstance(value, bool) or value < minimum:
         raise place.wrong(expected)
+    if value > _MAX_INTEGER:
+        raise place.wrong(f"at most {_MAX_INTEGER:,}")
     return value
 
 
 def boolean(place: Located) -> bool:
-    """Read `true` or `false`."""
-    if not isinstance(place.value, bool):
+    """Read `true` or `false`, or the 1.0 and 0.0 that mergekit writes for them."""
+    if not isinstance(place.value, bool | int | float) or place.value not in (0, 1):
         raise place.wrong("true or false")
-    return place.value
+    return bool(place.value)
 
 
 def number(place: Located) -> float:
@@ -159,8 +162,14 @@ def number(place: Located) -> float:
 
 def layer_range(place: Located) -> tuple[int, int]:
     """Read `[start, end]`; whether it fits the model is known later."""
-    value = place.value
-    pair = isinstance(value, list) and [v for v in value if isinstance(v, int) and not isinstance(v, bool)]
-    if not isinstance(value, list) or not pair or len(pair) != len(value) or len(pair) != 2:  # noqa: PLR2004
-        raise place.wrong("[start, end] with two whole numbers, the end exclusive")
-    return pair[0], pair[1]
+    expected = "[start, end] with two whole numbers, the end exclusive"
+    if not isinstance(place.value, list) or len(place.value) != len(("start", "end")):
+        raise place.wrong(expected)
+    start, end = (_index(place, value, expected) for value in place.value)
+    return start, end
+
+
+def _index(place: Located, value: object, expected: str) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or abs(value) > _MAX_INTEGER:
+        raise place.wrong(expected)
+    return value

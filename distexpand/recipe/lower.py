@@ -11,7 +11,17 @@ from dataclasses import replace
 
 from distexpand.errors import RecipeError
 from distexpand.recipe.canonical import MergeMethod, ModelRef, Part, Recipe, Rule, Source
-from distexpand.recipe.draft import Draft, DraftSlice, DraftSource, RepeatedRange, Slices, SpreadBlocks
+from distexpand.recipe.draft import (
+    DepthUpScaling,
+    Draft,
+    DraftSlice,
+    DraftSource,
+    PlacedBlocks,
+    RepeatedRange,
+    Shorthand,
+    Slices,
+    SpreadBlocks,
+)
 from distexpand.recipe.expand import expand_shorthand
 from distexpand.recipe.located import Located
 from distexpand.recipe.rules import (
@@ -55,11 +65,21 @@ def _slices(draft: Draft, num_layers: Mapping[ModelRef, int]) -> tuple[DraftSlic
     layers = draft.layers
     if isinstance(layers, Slices):
         return layers.slices
-    wanted = {RepeatedRange: "times", SpreadBlocks: "blocks"}.get(type(layers))
-    if wanted and getattr(layers, wanted) > MAX_LAYERS:
-        raise _error(draft, layers.path, f"`{wanted}` gives more than {MAX_LAYERS:,} layers")
+    if _at_least(layers) > MAX_LAYERS:
+        raise _error(draft, layers.path, f"the recipe gives more than {MAX_LAYERS:,} layers")
     count = _count(draft, draft.base_model, num_layers)
     return expand_shorthand(layers, model=draft.base_model, num_layers=count, origin=draft.origin)
+
+
+def _at_least(layers: Shorthand) -> int:
+    """Return a number of layers that the shorthand gives for any model, without expanding it."""
+    match layers:
+        case SpreadBlocks():
+            return layers.blocks
+        case RepeatedRange():
+            return layers.times
+        case PlacedBlocks() | DepthUpScaling():
+            return 1
 
 
 def _count(draft: Draft, model: ModelRef, num_layers: Mapping[ModelRef, int]) -> int:

@@ -57,6 +57,10 @@ _REFUSED_KEYS = {
     "residual_weight": "it belongs to other merge methods",
     "int8_mask": "it belongs to other merge methods",
 }
+# Names that mean something, so that they can't serve as mere holders of anchors.
+_NO_DEFINITION = frozenset(
+    {"tokenizer", "chat_template", "block_expansion", "depth_up_scaling", "repeat", "layer_map"}
+)
 _REFUSED_IN_SLICE = {
     "base_model": "it has no meaning for passthrough and linear; the whole recipe has one `base_model`",
     "residual_weight": "it belongs to other merge methods",
@@ -92,7 +96,7 @@ class _Level:
 def parse_mergekit(document: Document, *, origin: str) -> Draft:
     """Read a document of this dialect."""
     root = Located(value=document.data, path="", origin=origin)
-    found = fields(root, KEYS, refused=_REFUSED_KEYS, ignored=document.definitions)
+    found = fields(root, KEYS, refused=_REFUSED_KEYS, ignored=document.definitions - _NO_DEFINITION)
     method = _method(required(root, found, "merge_method", "passthrough or linear"))
     outer = _parameters(found, _OUTER_PARAMETERS[method])
     base = parse_model(found["base_model"]) if "base_model" in found else None

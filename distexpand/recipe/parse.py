@@ -12,7 +12,7 @@ from distexpand.recipe.document import Document, read_document
 from distexpand.recipe.draft import Draft
 from distexpand.recipe.located import Located, describe
 
-_MERGEKIT = frozenset({"slices", "models", "modules", "merge_method"})
+_MERGEKIT = frozenset({"slices", "models", "modules"})
 _ADAPTER = frozenset(adapter_config.KEYS)
 _SHORTHAND = frozenset(shorthand.FORMS)
 _KEYWORDS = frozenset({*mergekit.KEYS, *shorthand.KEYS, *adapter_config.KEYS})
@@ -35,6 +35,8 @@ def parse_recipe(text: str, *, origin: str, default_model: ModelRef | None = Non
         return _without_default(mergekit.parse_mergekit(document, origin=origin), default_model)
     if keys & _SHORTHAND:
         return shorthand.parse_shorthand(document, origin=origin, default_model=default_model)
+    if "merge_method" in keys:
+        return _without_default(mergekit.parse_mergekit(document, origin=origin), default_model)
     if keys & _ADAPTER:
         return adapter_config.parse_adapter_config(document, origin=origin, default_model=default_model)
     raise _unknown_dialect(document, origin)

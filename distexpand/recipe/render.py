@@ -26,7 +26,7 @@ class _Dumper(yaml.SafeDumper):
 def canonical_yaml(recipe: Recipe) -> str:
     """Print the recipe as a YAML config."""
     slices = list(_slices(recipe.layers))
-    content: dict[str, object] = {"slices": [_plain_slice(part, length) for part, length in slices]}
+    content: dict[str, object] = {"slices": [_plain_part(part, length) for part, length in slices]}
     if recipe.embeddings != _outside(slices[0][0]):
         content["embeddings"] = _plain_part(recipe.embeddings, None)
     if recipe.head != _outside(slices[-1][0]):
@@ -76,11 +76,8 @@ def _outside(part: Part) -> Part:
     return replace(part, sources=sources, identity=False)
 
 
-def _plain_slice(part: Part, length: int) -> dict[str, object]:
-    return _plain_part(part, length)
-
-
 def _plain_part(part: Part, length: int | None) -> dict[str, object]:
+    """Return a slice of `length` layers that starts with `part`, or a part outside the layers."""
     sources = [_plain_source(source, length, identity=part.identity) for source in part.sources]
     plain: dict[str, object] = {"sources": sources}
     if not part.normalize:

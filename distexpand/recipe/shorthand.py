@@ -27,13 +27,19 @@ from distexpand.recipe.settings import parse_rules
 
 FORMS = ("block_expansion", "depth_up_scaling", "repeat", "layer_map")
 KEYS = ("model", *FORMS, "attenuate_duplicates", "dtype", "out_dtype")
+_REFUSED_KEYS = {
+    "merge_method": "a shorthand always copies, as passthrough does",
+    "parameters": "for scales write the slices out; `distexpand plan --canonical` does it for you",
+    "base_model": "a shorthand has one model, named by `model`",
+    "tokenizer_source": "a shorthand has one model, whose tokenizer is carried over",
+}
 NO_MODEL_HINT = "Name the model with --model PATH."
 
 
 def parse_shorthand(document: Document, *, origin: str, default_model: ModelRef | None) -> Draft:
     """Read a document of this dialect."""
     root = Located(value=document.data, path="", origin=origin)
-    found = fields(root, KEYS, ignored=document.definitions)
+    found = fields(root, KEYS, refused=_REFUSED_KEYS, ignored=document.definitions - _REFUSED_KEYS.keys())
     forms = [form for form in FORMS if form in found]
     if len(forms) != 1:
         raise root.error(f"found {' and '.join(forms) or 'none'} of {', '.join(FORMS)}; expected exactly one")

@@ -17,8 +17,8 @@ from distexpand.commit.committer import Committer
 from distexpand.engine.receipt import Receipt
 from distexpand.engine.shard import ShardEngine
 from distexpand.engine.transforms import single_threaded_transforms
-from distexpand.intake.pins import compute_pin, read_whole
 from distexpand.errors import StorageError
+from distexpand.intake.pins import compute_pin, read_whole
 from distexpand.plan.model import Plan, ShardPlan, SourceFile
 from distexpand.runner.progress import ProgressSink
 from distexpand.storage.local import LocalOutput, LocalSource
@@ -132,9 +132,7 @@ class _Run:
             try:
                 while True:
                     for shard in islice(waiting, SHARDS_UNDER_WAY - len(under_way)):
-                        under_way.add(
-                            lanes.submit(engine.execute, shard, self.output, self.progress.advance)
-                        )
+                        under_way.add(lanes.submit(engine.execute, shard, self.output, self.progress.advance))
                     if not under_way:
                         return
                     done, under_way = wait(under_way, return_when=FIRST_COMPLETED)

@@ -29,7 +29,7 @@ class Published:
 
 
 def _row(
-    file: str, family: str, source_layers: int, layers: int, billions: float, model: str | None = None
+    file: str, family: str, source_layers: int, layers: int, billions: float, *, model: str | None = None
 ) -> Published:
     return Published(
         file=file,
@@ -53,7 +53,7 @@ PUBLISHED = {
         _row("theprofessor-155b.yml", "llama2-70b", 80, 180, 155),
         _row("solar-10.7b.yml", "mistral-7b", 32, 48, 10.7),
         _row("mistral-11b.yml", "mistral-7b", 32, 48, 10.7),
-        _row("mistral-10b-layer-map.json", "mistral-7b", 32, 48, 10.7, MISTRAL),
+        _row("mistral-10b-layer-map.json", "mistral-7b", 32, 48, 10.7, model=MISTRAL),
         _row("llama-pro-8b.yml", "llama2-7b", 32, 40, 8.3),
         _row("openchat-3.5-0106-36-layers-end.yml", "mistral-7b", 32, 36, 8.11),
         _row("openchat-3.5-0106-40-layers-end.yml", "mistral-7b", 32, 40, 8.99),
