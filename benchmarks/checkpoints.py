@@ -47,7 +47,10 @@ def _difference(found: Any, expected: Any) -> str:
 def loading_problems(directory: Path) -> list[str]:
     """Return what transformers says about keys when it loads the checkpoint."""
     from transformers import AutoModelForCausalLM  # noqa: PLC0415 - slow to import
+    from transformers.utils import logging  # noqa: PLC0415 - slow to import
 
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
     try:
         _, info = AutoModelForCausalLM.from_pretrained(directory, dtype="auto", output_loading_info=True)
     except Exception as error:  # noqa: BLE001 - whatever it is, it is the result

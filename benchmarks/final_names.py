@@ -103,5 +103,5 @@ def _parses(path: Path, size: int) -> bool:
         header = json.loads(text)
     except ValueError:
         return False
-    ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
+    ends: list[int] = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
     return 8 + length + max(ends) == size

@@ -95,7 +95,7 @@ HUGE = "0x" + "F" * 5000
     "text",
     [
         f"slices: [{{sources: [{{model: a, layer_range: [0, {HUGE}]}}]}}]\nmerge_method: passthrough",
-        f"slices: [{{repeat: {HUGE}, sources: [{{model: a, layer_range: [0, 1]}}]}}]\nmerge_method: passthrough",
+        f"merge_method: linear\nslices: [{{repeat: {HUGE}, sources: [{{model: a, layer_range: [0, 1]}}]}}]",
         f"model: a\ndepth_up_scaling: {{cut: {HUGE}}}",
         f"model: a\nblock_expansion: {{after: [{HUGE}]}}",
         f"model: {HUGE}\nblock_expansion: {{blocks: {HUGE}}}",
