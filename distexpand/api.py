@@ -5,20 +5,20 @@ What the command line does, as functions: nothing here prints, asks or exits.
 
 import shutil
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from distexpand.architecture.config_remap import per_layer_keys
 from distexpand.architecture.stack import LayerStack
 from distexpand.commit.committer import Committer, OutputMode
-from distexpand.commit.manifest import Manifest
-from distexpand.commit.occupied import refuse_output_in_source
+from distexpand.commit.manifest import MANIFEST_NAME, Manifest
+from distexpand.commit.occupied import refuse_output_in_source, require_vacant
 from distexpand.engine.space import disk_bytes, peak_memory_bytes
-from distexpand.errors import RecipeError, StorageError, UsageError
+from distexpand.errors import CheckpointError, RecipeError, StorageError, UsageError
 from distexpand.findings import Finding
 from distexpand.intake.checkpoint import Checkpoint, read_checkpoint
-from distexpand.intake.locate import locate, unused_places
+from distexpand.intake.locate import default_model, locate, unused_places
 from distexpand.intake.side_files import is_tokenizer_file
 from distexpand.plan.build import CarriedFile, build_plan
 from distexpand.plan.check import check_plan
@@ -42,7 +42,12 @@ from distexpand.runner.local import (
     run_local,
 )
 from distexpand.runner.progress import ProgressSink
-from distexpand.verify.content import check_against_sources, check_content
+from distexpand.verify.content import (
+    check_against_sources,
+    check_content,
+    check_planned_headers,
+    check_recorded_plan,
+)
 from distexpand.verify.report import Difference, VerifyReport
 from distexpand.verify.structure import check_structure, read_manifest
 
@@ -96,8 +101,7 @@ def plan_expansion(
     Raises:
         DistexpandError: recipe, sources or config don't allow it.
     """
-    places = places or {}
-    default = ModelRef(name=places[""]) if "" in places else None
+    default, places = default_model(places or {})
     draft = parse_recipe(recipe_text, origin=origin, default_model=default)
     spare = unused_places(places, draft.models)
     if spare:
@@ -199,9 +203,9 @@ def summarise_plan(
 def free_disk(output: Path) -> int | None:
     """Return the free bytes where an output would be written, or nothing if that isn't known."""
     place = output.absolute()
-    while not place.exists() and place != place.parent:
-        place = place.parent
     try:
+        while not place.exists() and place != place.parent:
+            place = place.parent
         return shutil.disk_usage(place).free
     except OSError:
         return None
@@ -233,10 +237,14 @@ def run_plan(
     check_plan(plan)
     check_sources(plan)
     side_files = read_side_files(plan)
+    if mode is OutputMode.FRESH:
+        # Before the directory is made; a resumed or replaced output frees space first.
+        require_vacant(output)
+        _require_space(plan, output, done=())
     with Committer(output, plan, mode) as committer:
         if committer.finished:
             return
-        _require_space(plan, output, committer)
+        _require_space(plan, output, done=committer.receipts)
         run_local(
             plan,
             output,
@@ -248,8 +256,8 @@ def run_plan(
         committer.publish(side_files)
 
 
-def _require_space(plan: Plan, output: Path, committer: Committer) -> None:
-    waiting = [shard for shard in plan.shards if shard.name not in committer.receipts]
+def _require_space(plan: Plan, output: Path, *, done: Container[str]) -> None:
+    waiting = [shard for shard in plan.shards if shard.name not in done]
     with open_sources(plan, waiting) as readers:
         needed = disk_bytes(waiting, readers)
     free = free_disk(output)
@@ -274,7 +282,11 @@ def verify_output(
         OutputError: the directory has no manifest.
         DistexpandError: sources are needed and can't be read.
     """
-    manifest = read_manifest(output)
+    try:
+        manifest = read_manifest(output)
+    except CheckpointError as error:
+        damage = Difference(check="structure", file=MANIFEST_NAME, tensor="", message=error.message)
+        return VerifyReport(differences=(damage,), checks=("structure",), tensors=0, bytes_read=0, layers=0)
     plan = _plan_again(manifest, places or {}) if sources else None
     differences = list(check_structure(output, manifest))
     checks = ["structure"]
@@ -283,6 +295,9 @@ def verify_output(
         differences += check_content(output, manifest, threads=threads, advance=advance)
     if plan is not None:
         checks.append("sources")
+        differences += check_recorded_plan(manifest, plan)
+        if not differences:
+            differences += check_planned_headers(output, plan)
         differences += _check_sources(manifest, plan, threads, advance)
     return VerifyReport(
         differences=tuple(differences),

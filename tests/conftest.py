@@ -10,7 +10,7 @@ from tests.support.smollm2 import smollm2_checkpoint
 
 
 @pytest.fixture(scope="session")
-def smollm2(pytestconfig: pytest.Config) -> Path:
+def smollm2(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a real model of 135 million parameters in bf16; only to be read.
 
     Kept in pytest's cache from one session to the next (`pytest --cache-clear` removes it).
@@ -19,4 +19,5 @@ def smollm2(pytestconfig: pytest.Config) -> Path:
         require(MODEL_PACKAGES)
     except MissingDependencyError as error:
         pytest.skip(f"{error.message}. {error.hint}")
-    return smollm2_checkpoint(Path(pytestconfig.cache.mkdir("distexpand")))
+    cache = pytestconfig.cache
+    return smollm2_checkpoint(cache.mkdir("distexpand") if cache else tmp_path_factory.mktemp("distexpand"))

@@ -3,10 +3,12 @@
 A stale per-layer list is the quietest way to break a model: it loads, and
 layers run with another layer's kind. So every list as long as the stack, at
 the config level that holds the count, follows its layers; keys that speak of
-layers by a rule or by index and can't be remapped yet are reported.
+layers by a rule or by index and can't be remapped yet are reported. Rejected:
+a table of per-layer keys, which would be stale with the next model.
 """
 
 import copy
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,26 +17,48 @@ from distexpand.architecture.stack import COUNT_KEYS, LayerStack
 from distexpand.errors import ArchitectureError
 from distexpand.findings import Finding
 
-_RULES_BY_LAYER = (
-    "mlp_only_layers",
-    "no_rope_layer_interval",
-    "first_k_dense_replace",
-    "decoder_sparse_step",
-    "sliding_window_pattern",
-    "attn_layer_period",
-    "attn_layer_offset",
-    "expert_layer_period",
-    "expert_layer_offset",
-    "full_attention_interval",
-    "num_kv_shared_layers",
-    "num_nextn_predict_layers",
-    "hybrid_override_pattern",
-    "moe_layer_freq",
-    "cross_attention_layers",
-    "attn_layers",
-    "global_attn_every_n_layers",
+_RULES_BY_LAYER = {
+    "attention_types": "",
+    "attn_layer_indices": "",
+    "attn_layer_offset": "",
+    "attn_layer_period": "",
+    "attn_layers": "",
+    "cross_attention_layers": "",
+    "decoder_sparse_step": "",
+    "expert_layer_offset": "",
+    "expert_layer_period": "",
+    "first_k_dense_replace": "",
+    "full_attention_interval": "layer_types",
+    "full_attn_idxs": "layer_types",
+    "global_attn_every_n_layers": "layer_types",
+    "hybrid_override_pattern": "layers_block_type",
+    "interleave_moe_layer_step": "",
+    "max_window_layers": "layer_types",
+    "mlp_only_layers": "",
+    "moe_layer_freq": "",
+    "moe_layers": "",
+    "no_rope_layer_interval": "no_rope_layers",
+    "num_kv_shared_layers": "",
+    "num_nextn_predict_layers": "",
+    "scale_attn_by_inverse_layer_idx": "",
+    "sliding_window_pattern": "layer_types",
+}
+"""Keys known to speak of layers by index, period or count, and the list that overrules each."""
+
+_RULE_SWITCHES = {"max_window_layers": "use_sliding_window"}
+"""Rules that count only where another key is on."""
+
+_HARMLESS_RULES = {"decoder_sparse_step": 1, "moe_layer_freq": 1}
+"""Values by which a rule treats every layer alike."""
+
+_INDEXED_MODELS = frozenset({"beam", "diffllama"})
+"""Models whose layers compute with their own index, so that a layer in another place is another layer."""
+
+_NOT_PER_LAYER = re.compile(
+    r"^architectures$|(^|_)(token_)?ids?$|_(tokens|section|limit|range|multipliers|factors?|sizes|strides|"
+    r"kernels|stages|features|betas)$"
 )
-"""Keys known to speak of layers by index, period or count."""
+"""Names of lists that are as long as the stack only by chance, as in a model of two or three layers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,26 +97,43 @@ def remap_config(
         ArchitectureError: a per-layer list of the base model has no counterpart in the
             config of another source.
     """
+    if any(layer.layer != index for index, layer in enumerate(layers)) or len(layers) != stack.num_layers:
+        _refuse_inexpressible(config_level(config, stack))
     result = copy.deepcopy(dict(config))
-    level: dict[str, Any] = result
+    levels = [result]
     for key in stack.count_path[:-1]:
-        level = level[key]
+        levels.append(levels[-1][key])
+    level = levels[-1]
     keys = per_layer_keys(level, stack)
+    findings = (*_stale_rules(level, keys), *_indexed_layers(level))
     for key in keys:
         level[key] = [_value(key, layer) for layer in layers]
-    for key in COUNT_KEYS:
-        if level.get(key) == stack.num_layers:
-            level[key] = len(layers)
-    return RemappedConfig(config=result, remapped=keys, findings=tuple(_stale_rules(level)))
+    for key in _every_layer_keys(level, stack):
+        level[key] = list(range(len(layers)))
+    for outer in levels:
+        for key in COUNT_KEYS:
+            if outer.get(key) == stack.num_layers:
+                outer[key] = len(layers)
+    return RemappedConfig(config=result, remapped=keys, findings=findings)
 
 
 def per_layer_keys(level: Mapping[str, Any], stack: LayerStack) -> tuple[str, ...]:
     """Return the keys whose lists have one entry per layer."""
+    indices = _every_layer_keys(level, stack)
     return tuple(
         key
         for key, value in level.items()
-        if isinstance(value, list) and len(value) == stack.num_layers and key != "architectures"
+        if isinstance(value, list)
+        and len(value) == stack.num_layers
+        and key not in indices
+        and not _NOT_PER_LAYER.search(key)
     )
+
+
+def _every_layer_keys(level: Mapping[str, Any], stack: LayerStack) -> tuple[str, ...]:
+    """Return the keys whose lists name every layer by its index, such as `moe_layers`."""
+    every = list(range(stack.num_layers))
+    return tuple(key for key, value in level.items() if value == every and stack.num_layers > 1)
 
 
 def layer_kind(layer: LayerConfig) -> str:
@@ -114,13 +155,36 @@ def _value(key: str, layer: LayerConfig) -> Any:
     return values[layer.layer]
 
 
-def _stale_rules(level: Mapping[str, Any]) -> list[Finding]:
+def _refuse_inexpressible(level: Mapping[str, Any]) -> None:
+    if level.get("hidden_size_per_layer_input"):
+        raise ArchitectureError(
+            "config.json: 'hidden_size_per_layer_input': one tensor holds embeddings for every layer, "
+            "and cutting that tensor by layers isn't supported"
+        )
+
+
+def _stale_rules(level: Mapping[str, Any], remapped: Sequence[str]) -> list[Finding]:
     return [
         Finding(
             code="config-rule",
             message=f"config.json: {key!r} = {level[key]!r} speaks of layers by a rule and is kept as it is",
             advice="Check that the rule gives every output layer the kind that its source layer had.",
         )
-        for key in _RULES_BY_LAYER
-        if level.get(key) not in (None, [], 0, "")
+        for key, overruled_by in _RULES_BY_LAYER.items()
+        if level.get(key) not in (None, [], 0, "", _HARMLESS_RULES.get(key))
+        and key not in remapped
+        and overruled_by not in remapped
+        and level.get(_RULE_SWITCHES.get(key, key))
+    ]
+
+
+def _indexed_layers(level: Mapping[str, Any]) -> list[Finding]:
+    if level.get("model_type") not in _INDEXED_MODELS:
+        return []
+    return [
+        Finding(
+            code="config-rule",
+            message=f"config.json: layers of a {level['model_type']!r} model compute with their own index",
+            advice="A layer that stands elsewhere answers differently; no config can express the old index.",
+        )
     ]

@@ -3,7 +3,9 @@
 Found by structure, not by a list of models: tensor names that differ in one
 number only form a run, and the run whose length is the config's layer count is
 the stack. Only the first number in a name counts, so experts inside a layer
-are never taken for layers.
+are never taken for layers. A tower for pictures or sound that happens to be as
+deep as the language model isn't taken for it; of two stacks that are left,
+such as an encoder and a decoder, none is chosen.
 """
 
 import re
@@ -19,12 +21,17 @@ COUNT_KEYS = (
     "n_layer",
     "n_layers",
     "num_layers",
+    "num_transformer_layers",
     "num_decoder_layers",
     "decoder_layers",
+    "encoder_layers",
 )
 NESTED_CONFIGS = ("text_config", "llm_config", "language_config", "decoder")
 
-_FIRST_NUMBER = re.compile(r"^((?:[^.]*[^.\d][^.]*\.)*)(\d+)\.(.+)$")
+_FIRST_NUMBER = re.compile(r"((?:[^.]*[^.\d][^.]*\.)*)(0|[1-9][0-9]{0,8})\.(.+)", re.DOTALL)
+"""At most nine digits: a stranger's name mustn't cost anything to read as a number."""
+
+_TOWER = re.compile(r"(^|[._])(vision|visual|vit|image|img|audio|speech)[._]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,10 +49,8 @@ class LayerStack:
 
     def split(self, name: str) -> tuple[int, str] | None:
         """Return layer index and suffix of a tensor of the stack, or nothing for another."""
-        if not name.startswith(self.prefix):
-            return None
-        number, dot, suffix = name[len(self.prefix) :].partition(".")
-        return (int(number), suffix) if dot and number.isdecimal() else None
+        match = _FIRST_NUMBER.fullmatch(name)
+        return (int(match[2]), match[3]) if match and match[1] == self.prefix else None
 
     def name(self, layer: int, suffix: str) -> str:
         """Return the full name of a layer's tensor."""
@@ -56,8 +61,8 @@ def find_layer_stack(names: Iterable[str], config: Mapping[str, Any], *, origin:
     """Find the stack from tensor names and the config's layer count.
 
     Raises:
-        ArchitectureError: no run of layers agrees with a count in the config; says what
-            counts and runs were found.
+        ArchitectureError: no run of layers, or more than one, agrees with a count in the
+            config; says what counts and runs were found.
     """
     runs = _runs(names)
     counts = list(_counts(config))
@@ -65,22 +70,39 @@ def find_layer_stack(names: Iterable[str], config: Mapping[str, Any], *, origin:
         LayerStack(prefix=prefix, num_layers=count, count_path=path)
         for path, count in counts
         for prefix, indices in runs.items()
-        if indices == set(range(count))
+        if len(indices) == count == max(indices) + 1
     ]
-    if matches:
-        return max(matches, key=lambda stack: (-len(stack.count_path), stack.num_layers))
+    matches = [stack for stack in matches if not _TOWER.search(stack.prefix)] or matches
+    if not matches:
+        raise _no_run(runs, counts, origin)
+    prefixes = sorted({stack.prefix for stack in matches})
+    if len(prefixes) > 1:
+        raise ArchitectureError(
+            f"{origin}: the model has several stacks of layers, {' and '.join(prefixes)}, "
+            "and it isn't clear which to expand",
+            hint="Encoder-decoder models aren't supported.",
+        )
+    return max(matches, key=lambda stack: len(stack.count_path))
+
+
+def _no_run(
+    runs: Mapping[str, set[int]], counts: list[tuple[tuple[str, ...], int]], origin: str
+) -> ArchitectureError:
     found = ", ".join(f"{prefix}0..{max(indices)}" for prefix, indices in sorted(runs.items())[:6]) or "none"
     said = ", ".join(f"{'.'.join(path)} = {count}" for path, count in counts) or "none"
-    raise ArchitectureError(
+    beyond = any(count < len(run) == max(run) + 1 for run in runs.values() for _, count in counts)
+    return ArchitectureError(
         f"{origin}: no run of layers agrees with the config; runs found: {found}; counts found: {said}",
-        hint="Weights and config.json may belong to different models, or shards may be missing.",
+        hint="Layers beyond the config's count, such as for multi-token prediction, aren't supported."
+        if beyond
+        else "Weights and config.json may belong to different models, or shards may be missing.",
     )
 
 
 def _runs(names: Iterable[str]) -> dict[str, set[int]]:
     runs: dict[str, set[int]] = defaultdict(set)
     for name in names:
-        match = _FIRST_NUMBER.match(name)
+        match = _FIRST_NUMBER.fullmatch(name)
         if match:
             runs[match[1]].add(int(match[2]))
     return dict(runs)
@@ -92,5 +114,6 @@ def _counts(config: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], int]]:
         if not isinstance(level, Mapping):
             continue
         for key in COUNT_KEYS:
-            if type(level.get(key)) is int and level[key] > 0:
-                yield (*outer, key), level[key]
+            count = level.get(key)
+            if type(count) is int and count > 0:
+                yield (*outer, key), count

@@ -12,9 +12,7 @@ from distexpand.cli.messages import show_error
 from distexpand.cli.plan_command import plan_command
 from distexpand.cli.run_command import run_command
 from distexpand.cli.verify_command import verify_command
-from distexpand.errors import DistexpandError, InterruptedRunError
-
-_USAGE_EXIT = 2
+from distexpand.errors import DistexpandError, InterruptedRunError, UsageError
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -41,10 +39,13 @@ def run_cli(arguments: list[str]) -> int:
         show_error(error, as_json=as_json)
         return error.exit_code
     except click.ClickException as error:
-        error.show()
-        return _USAGE_EXIT
+        if as_json:
+            show_error(UsageError(error.format_message()), as_json=True)
+        else:
+            error.show()
+        return UsageError.exit_code
     except (click.Abort, KeyboardInterrupt):
-        sys.stderr.write("interrupted\n")
+        show_error(InterruptedRunError("interrupted"), as_json=as_json)
         return InterruptedRunError.exit_code
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else 1

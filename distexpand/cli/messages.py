@@ -22,7 +22,8 @@ def show_error(error: DistexpandError, *, as_json: bool) -> None:
 
 def print_json(document: Any) -> None:
     """Write the one JSON document of a command."""
-    sys.stdout.write(json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+    # ASCII: a path may hold bytes that standard output's encoding can't express.
+    sys.stdout.write(json.dumps(document, indent=1) + "\n")
 
 
 def refuse_findings(findings: Iterable[Finding]) -> None:

@@ -58,7 +58,7 @@ def plan_command(
         refuse_findings(planned.findings)
     if save is not None:
         save_plan(planned.plan, save)
-    if canonical:
+    if canonical and not as_json:
         click.echo(planned.plan.recipe, nl=False)
         return
     summary = summarise_plan(planned, output=output, threads=threads)

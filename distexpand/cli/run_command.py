@@ -1,5 +1,6 @@
 """`distexpand run`: do it here, in flat memory, resumable."""
 
+import os
 import resource
 import signal
 import sys
@@ -120,7 +121,7 @@ def _planned(recipe: str, models: tuple[str, ...], shard_size: str) -> "PlannedE
     from distexpand.api import plan_expansion, planned_from
     from distexpand.cli.saved_plan import load_plan
 
-    saved = load_plan(Path(recipe)) if recipe != "-" and Path(recipe).is_file() else None
+    saved = load_plan(Path(recipe)) if recipe != "-" and os.path.isfile(recipe) else None  # noqa: PTH113
     if saved is not None:
         if models:
             raise UsageError("--model has no meaning with a saved plan", hint="Plan again to move a source.")

@@ -16,7 +16,7 @@ from distexpand.commit import work_directory as wd
 from distexpand.commit.files import remove, sync_directory, write_whole
 from distexpand.commit.journal import append_receipt, read_journal
 from distexpand.commit.manifest import MANIFEST_NAME, decode_manifest, encode_manifest, make_manifest
-from distexpand.commit.occupied import obsolete_files, require_vacant
+from distexpand.commit.occupied import obsolete_files, read_obsolete, require_vacant
 from distexpand.engine.receipt import Receipt
 from distexpand.errors import OutputError
 from distexpand.formats.index import INDEX_NAME, encode_index
@@ -46,12 +46,14 @@ class Committer:
         self._work = wd.WorkDirectory(output=output)
         self.receipts: dict[str, Receipt] = {}
         self.finished = False
-        obsolete = self._admit(mode)
         self._lock = -1
+        self._admit(mode)
         if self.finished and not self._work.path.exists():
             return
         self._lock = wd.take_lock(self._work)
         try:
+            # Another run may have come and gone between the first look and the lock.
+            obsolete = self._admit(mode)
             if self.finished:
                 wd.dismantle(self._work)
             else:
@@ -68,7 +70,9 @@ class Committer:
         if mode is OutputMode.OVERWRITE:
             return obsolete_files(self._output)
         manifest = self._output / MANIFEST_NAME
-        if manifest.exists():
+        # What an overwriting run is about to remove doesn't count as finished.
+        replacing = self._work.exists() and self._work.obsolete.exists()
+        if manifest.exists() and not replacing:
             made = decode_manifest(manifest.read_bytes(), origin=str(manifest))
             wd.require_same_plan(made.plan_digest, plan_digest(self._plan), self._output)
             self.finished = True
@@ -80,9 +84,6 @@ class Committer:
         return ()
 
     def _begin(self, mode: OutputMode, obsolete: tuple[str, ...]) -> None:
-        if mode is OutputMode.FRESH:
-            # Another run may have come and gone between the first look and the lock.
-            require_vacant(self._output)
         if mode is OutputMode.OVERWRITE or not self._work.exists():
             self._start_anew(obsolete)
         self._remove_obsolete()
@@ -102,10 +103,7 @@ class Committer:
 
     def _remove_obsolete(self) -> None:
         """Remove an earlier output's files, its manifest first so that no half of it looks whole."""
-        if not self._work.obsolete.exists():
-            return
-        names = json.loads(self._work.obsolete.read_bytes())
-        for name in sorted(names, key=lambda name: name != MANIFEST_NAME):
+        for name in sorted(read_obsolete(self._work), key=lambda name: name != MANIFEST_NAME):
             remove(self._output / name)
             if name == MANIFEST_NAME:
                 sync_directory(self._output)
@@ -153,7 +151,8 @@ class Committer:
         files |= {text.name: text.text.encode() for text in self._plan.texts}
         for name, raw in files.items():
             write_whole(self._output / name, raw, attempts=self._work.attempts)
-        sync_directory(self._output)
+        for folder in {(self._output / name).parent for name in files} | {self._output}:
+            sync_directory(folder)
         digests = {name: hashlib.sha256(raw).hexdigest() for name, raw in files.items()}
         manifest = make_manifest(self._plan, self.receipts.values(), digests)
         raw_manifest = encode_manifest(manifest)

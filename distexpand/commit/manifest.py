@@ -2,9 +2,11 @@
 
 It holds no time, host or path, so that the same plan gives the same manifest
 wherever it ran. It is the last file to appear: an output without one is
-unfinished.
+unfinished. It carries its own digest and has one spelling only, so that no
+byte of it can change unnoticed either.
 """
 
+import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
@@ -12,8 +14,10 @@ from typing import Any
 
 from distexpand.engine.receipt import Receipt
 from distexpand.errors import CheckpointError
+from distexpand.formats.index import is_plain_path
+from distexpand.formats.json_record import record
 from distexpand.formats.json_text import load_json_object
-from distexpand.plan.codec import decode_layer, plan_digest
+from distexpand.plan.codec import plan_digest
 from distexpand.plan.digest_layout import ALGORITHM
 from distexpand.plan.model import LayerOrigin, Plan, SourceFile
 
@@ -72,14 +76,15 @@ def encode_manifest(manifest: Manifest) -> bytes:
         "digest_algorithm": ALGORITHM,
         **asdict(manifest),
     }
-    return json.dumps(document, indent=1, ensure_ascii=False).encode() + b"\n"
+    document["manifest_digest"] = hashlib.sha256(_text(document)).hexdigest()
+    return _text(document)
 
 
 def decode_manifest(raw: bytes, *, origin: str) -> Manifest:
     """Return the manifest of a text.
 
     Raises:
-        CheckpointError: the text isn't a manifest of this version.
+        CheckpointError: the text isn't a manifest of this version, or was changed.
     """
     document = load_json_object(raw, origin=origin)
     if document.pop("format_version", None) != MANIFEST_VERSION:
@@ -87,18 +92,22 @@ def decode_manifest(raw: bytes, *, origin: str) -> Manifest:
     if document.pop("digest_algorithm", None) != ALGORITHM:
         raise CheckpointError(f"{origin}: digests aren't {ALGORITHM}")
     try:
-        return Manifest(
-            **{
-                **document,
-                "sources": tuple(SourceFile(**entry) for entry in document["sources"]),
-                "shards": tuple(ShardRecord(**entry) for entry in document["shards"]),
-                "layers": tuple(decode_layer(entry) for entry in document["layers"]),
-            }
-        )
-    except (KeyError, TypeError, AttributeError):
+        document.pop("manifest_digest", None)
+        manifest = record(Manifest, document)
+    except TypeError:
         raise CheckpointError(
             f"{origin}: damaged manifest: fields are missing or of the wrong kind"
         ) from None
+    if encode_manifest(manifest) != raw:
+        raise CheckpointError(f"{origin}: isn't as it was written (its own digest differs)")
+    for name in manifest.file_names:
+        if not is_plain_path(name):
+            raise CheckpointError(f"{origin}: file name {name!r} is not a plain relative path")
+    return manifest
+
+
+def _text(document: dict[str, Any]) -> bytes:
+    return json.dumps(document, indent=1).encode() + b"\n"
 
 
 def _record(receipt: Receipt) -> ShardRecord:

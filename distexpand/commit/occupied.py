@@ -1,12 +1,12 @@
 """What an output directory holds when a run begins, and what of it may be replaced."""
 
-import json
 from pathlib import Path
 
 from distexpand.commit.manifest import MANIFEST_NAME, decode_manifest
 from distexpand.commit.work_directory import NOTICE_NAME, WorkDirectory, stored_plan
 from distexpand.errors import CheckpointError, UsageError
-from distexpand.formats.index import INDEX_NAME
+from distexpand.formats.index import INDEX_NAME, is_plain_path
+from distexpand.formats.json_text import load_json
 from distexpand.plan.model import Plan
 from distexpand.storage.local import WORK_DIRECTORY, storage_error
 
@@ -37,17 +37,33 @@ def obsolete_files(output: Path) -> tuple[str, ...]:
         UsageError: the directory holds files that distexpand didn't write.
         StorageError: it can't be looked at.
     """
-    held = _listing(output)
-    if not held:
+    if not _listing(output):
         return ()
-    own = _own_files(output)
-    foreign = [name for name in _files(output) if name not in own]
+    own, present = _own_files(output), _files(output)
+    foreign = [name for name in present if name not in own]
     if foreign:
         raise UsageError(
             f"{output}: holds {foreign[0]}, which distexpand didn't write ({len(foreign)} such files)",
             hint="Move it away, or choose another output.",
         )
-    return tuple(sorted(own))
+    return tuple(present)
+
+
+def read_obsolete(work: WorkDirectory) -> tuple[str, ...]:
+    """Return the files that an overwriting run set out to remove; none if it is past that.
+
+    Raises:
+        UsageError: the list is damaged.
+    """
+    if not work.obsolete.exists():
+        return ()
+    try:
+        names = load_json(work.obsolete.read_bytes(), origin=str(work.obsolete))
+    except CheckpointError as error:
+        raise UsageError(error.message) from None
+    if not isinstance(names, list) or not all(is_plain_path(name) for name in names):
+        raise UsageError(f"{work.obsolete}: expected a list of plain file names")
+    return tuple(names)
 
 
 def refuse_output_in_source(output: Path, plan: Plan) -> None:
@@ -76,9 +92,7 @@ def _own_files(output: Path) -> set[str]:
     own: set[str] = set()
     work = WorkDirectory(output=output)
     if work.exists():
-        own |= planned_files(stored_plan(work))
-        if work.obsolete.exists():
-            own |= set(json.loads(work.obsolete.read_bytes()))
+        own |= planned_files(stored_plan(work)) | set(read_obsolete(work))
     manifest = output / MANIFEST_NAME
     if manifest.exists():
         try:

@@ -110,6 +110,9 @@ def take_lock(work: WorkDirectory) -> int:
     """
     try:
         work.path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise storage_error("create", work.output, error) from None
+    try:
         descriptor = os.open(work.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     except OSError as error:
         raise storage_error("create", work.lock, error) from None
@@ -124,7 +127,19 @@ def take_lock(work: WorkDirectory) -> int:
     except OSError as error:
         os.close(descriptor)
         raise storage_error("lock", work.lock, error) from None
+    _require_own_lock(work, descriptor)
     return descriptor
+
+
+def _require_own_lock(work: WorkDirectory, descriptor: int) -> None:
+    """Check that the locked file is the one that others will find: a finishing run removes it."""
+    try:
+        same = os.path.samestat(os.fstat(descriptor), work.lock.stat())
+    except FileNotFoundError:
+        same = False
+    if not same:
+        os.close(descriptor)
+        raise OutputError(f"{work.output}: another run has just finished this output")
 
 
 def clear_attempts(work: WorkDirectory, *, keep: set[str]) -> None:

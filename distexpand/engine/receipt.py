@@ -2,7 +2,8 @@
 
 import json
 from dataclasses import asdict, dataclass
-from typing import Any
+
+from distexpand.formats.json_record import record
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,9 +33,7 @@ def decode_receipt(line: str) -> Receipt:
     Raises:
         ValueError: the line isn't a whole receipt.
     """
-    document: dict[str, Any] = json.loads(line)
     try:
-        tensors = tuple((name, digest) for name, digest in document.pop("tensors"))
-        return Receipt(tensors=tensors, **document)
-    except (KeyError, TypeError, AttributeError) as error:
+        return record(Receipt, json.loads(line))
+    except (TypeError, RecursionError) as error:
         raise ValueError(f"not a receipt: {error}") from None

@@ -11,7 +11,7 @@ from distexpand.engine.receipt import Receipt
 from distexpand.errors import InterruptedRunError, StorageError
 from distexpand.formats.header import Header
 from distexpand.plan.check import shard_header
-from distexpand.plan.digest_layout import combined_digest, piece_digest
+from distexpand.plan.digest_layout import PIECE_BYTES, combined_digest, piece_digest
 from distexpand.plan.model import ShardPlan
 from distexpand.plan.operations import source_terms
 from distexpand.storage.ranges import Attempt, OutputStore, RangeReader
@@ -24,12 +24,21 @@ class ShardEngine:
         readers: the plan's sources, in its order.
         pool: runs the blocks; each of its threads gets one workspace.
         stop: set from outside to end the work between two blocks.
+        piece_bytes: the unit of digests, and the size of a block; a multiple of 8.
     """
 
-    def __init__(self, readers: Sequence[RangeReader], pool: Executor, stop: threading.Event) -> None:
+    def __init__(
+        self,
+        readers: Sequence[RangeReader],
+        pool: Executor,
+        stop: threading.Event,
+        *,
+        piece_bytes: int = PIECE_BYTES,
+    ) -> None:
         self._readers = readers
         self._pool = pool
         self._stop = stop
+        self._piece_bytes = piece_bytes
         self._local = threading.local()
 
     def execute(self, shard: ShardPlan, output: OutputStore, advance: Callable[[int], None]) -> Receipt:
@@ -72,7 +81,7 @@ class ShardEngine:
     ) -> dict[tuple[int, int], bytes]:
         futures = [
             self._pool.submit(self._write_block, block, attempt, advance)
-            for block in cut_blocks(header, shard.operations)
+            for block in cut_blocks(header, shard.operations, piece_bytes=self._piece_bytes)
         ]
         done, waiting = wait(futures, return_when=FIRST_EXCEPTION)
         if waiting:
@@ -101,7 +110,7 @@ class ShardEngine:
 
     def _workspace(self) -> Workspace:
         if not hasattr(self._local, "workspace"):
-            self._local.workspace = Workspace()
+            self._local.workspace = Workspace(self._piece_bytes)
         workspace: Workspace = self._local.workspace
         return workspace
 

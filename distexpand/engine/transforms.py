@@ -1,8 +1,11 @@
 """Elementwise transforms with torch, on blocks; each equals the plain computation on the whole tensor.
 
 Every step is elementwise with a stated dtype, so the result doesn't depend on
-where a tensor is cut. torch is imported with the first transform: a run of
-copies never pays for it.
+where a tensor is cut. Products are rounded before they are added: a fused
+multiply-add rounds once, and only some processors and code paths fuse. A NaN
+comes out as the one quiet NaN of its dtype: its bits would otherwise tell
+whether a vector instruction or the loop for the rest had made it. torch is
+imported with the first transform: a run of copies never pays for it.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,6 +20,13 @@ from distexpand.plan.operations import Blend, Scale
 
 STEP_ELEMENTS = 1 << 18
 """Elements transformed at a time, so that intermediates stay in the processor's cache."""
+
+_NAN_BITS = {
+    DType.F16: 0x7E00,
+    DType.BF16: 0x7FC0,
+    DType.F32: 0x7FC0_0000,
+    DType.F64: 0x7FF8_0000_0000_0000,
+}
 
 
 @contextmanager
@@ -59,6 +69,7 @@ def apply_transform(operation: Scale | Blend, inputs: list[memoryview], target: 
     for start in range(0, len(result), STEP_ELEMENTS):
         stop = start + STEP_ELEMENTS
         result[start:stop] = compute([source[start:stop] for source in sources])
+        _settle_nan(result[start:stop], operation.target)
 
 
 def step_function(operation: Scale | Blend) -> Callable[[list[Any]], Any]:
@@ -69,6 +80,11 @@ def step_function(operation: Scale | Blend) -> Callable[[list[Any]], Any]:
             return lambda terms: _scaled(operation, terms[0]).to(target)
         case Blend():
             return lambda terms: _blended(operation, terms).to(target)
+
+
+def nan_bits(dtype: DType) -> int:
+    """Return the bits of the only NaN that a transform writes, as a whole number of the dtype's size."""
+    return _NAN_BITS[dtype]
 
 
 @cache
@@ -94,6 +110,14 @@ def require_torch() -> Any:
     return torch
 
 
+def _settle_nan(values: Any, dtype: DType) -> None:
+    """Give every NaN the same bits; the maximum is NaN where any value is, and cheap to find."""
+    torch = require_torch()
+    if torch.isnan(values.amax()):
+        bits = values.view(getattr(torch, f"int{dtype.bits}"))
+        bits.masked_fill_(torch.isnan(values), nan_bits(dtype))
+
+
 def _scaled(operation: Scale, term: Any) -> Any:
     value = term.to(torch_dtype(operation.compute))
     return value if operation.factor == 1 else value * operation.factor
@@ -106,7 +130,7 @@ def _blended(operation: Blend, terms: list[Any]) -> Any:
     weights = torch.tensor(operation.weights, dtype=wide)
     total = torch.zeros(len(terms[0]), dtype=wide)
     for term, weight in zip(terms, weights, strict=True):
-        total.addcmul_(term.to(compute).to(wide), weight)
+        total.add_(term.to(compute).to(wide) * weight)
     if operation.normalize:
         total.div_(weights.sum())
     return total.to(compute)

@@ -25,6 +25,8 @@ class DType(Enum):
     F8_E4M3 = "F8_E4M3"
     F8_E5M2 = "F8_E5M2"
     F8_E8M0 = "F8_E8M0"
+    F8_E4M3FNUZ = "F8_E4M3FNUZ"
+    F8_E5M2FNUZ = "F8_E5M2FNUZ"
     F16 = "F16"
     BF16 = "BF16"
     F32 = "F32"
@@ -57,6 +59,8 @@ _BITS = {
     DType.F8_E4M3: 8,
     DType.F8_E5M2: 8,
     DType.F8_E8M0: 8,
+    DType.F8_E4M3FNUZ: 8,
+    DType.F8_E5M2FNUZ: 8,
     DType.U16: 16,
     DType.I16: 16,
     DType.F16: 16,

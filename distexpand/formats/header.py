@@ -15,11 +15,14 @@ from typing import Any
 
 from distexpand.errors import CheckpointError
 from distexpand.formats.dtypes import DType
-from distexpand.formats.json_text import load_json_object
+from distexpand.formats.json_text import brief, load_json_object
 
 LENGTH_BYTES = 8
 MAX_HEADER_BYTES = 100_000_000
 """Limit that the reference implementation sets, against absurd lengths."""
+
+_MAX_COUNT = 2**63 - 1
+"""Bound of every size, offset and element count, as in the reference implementation's integers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +116,7 @@ def tensor_bytes(dtype: DType, shape: tuple[int, ...]) -> int:
     """
     bits = math.prod(shape) * dtype.bits
     if bits % 8:
-        raise CheckpointError(f"{dtype.value} tensor of shape {list(shape)} doesn't fill whole bytes")
+        raise CheckpointError(f"{dtype.value} tensor of shape {brief(list(shape))} doesn't fill whole bytes")
     return bits // 8
 
 
@@ -126,19 +129,20 @@ def _parse_metadata(entry: Any, origin: str) -> dict[str, str]:
 
 
 def _parse_tensor(name: str, entry: Any, data_start: int, origin: str) -> TensorHeader:
-    where = f"{origin}: tensor {name!r}"
+    where = f"{origin}: tensor {brief(name)}"
     if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
         raise CheckpointError(f"{where}: expected exactly dtype, shape and data_offsets")
     try:
         dtype = DType(entry["dtype"])
     except ValueError:
         raise CheckpointError(
-            f"{where}: unknown dtype {entry['dtype']!r}; known are {', '.join(d.value for d in DType)}"
+            f"{where}: unknown dtype {brief(entry['dtype'])}; known are {', '.join(d.value for d in DType)}"
         ) from None
     shape = _sizes(entry["shape"], f"{where}: shape")
+    _check_elements(shape, f"{where}: shape")
     offsets = _sizes(entry["data_offsets"], f"{where}: data_offsets")
     if len(offsets) != 2 or offsets[0] > offsets[1]:  # noqa: PLR2004
-        raise CheckpointError(f"{where}: data_offsets {list(offsets)} are not a begin and an end")
+        raise CheckpointError(f"{where}: data_offsets {brief(list(offsets))} are not a begin and an end")
     begin, end = offsets
     try:
         expected = tensor_bytes(dtype, shape)
@@ -146,16 +150,29 @@ def _parse_tensor(name: str, entry: Any, data_start: int, origin: str) -> Tensor
         raise CheckpointError(f"{where}: {error.message}") from None
     if end - begin != expected:
         raise CheckpointError(
-            f"{where}: {dtype.value} of shape {list(shape)} has {expected} bytes, "
+            f"{where}: {dtype.value} of shape {brief(list(shape))} has {expected} bytes, "
             f"its data_offsets hold {end - begin}"
         )
     return TensorHeader(dtype=dtype, shape=shape, offset=data_start + begin, length=expected)
 
 
 def _sizes(value: Any, where: str) -> tuple[int, ...]:
-    if not isinstance(value, list) or not all(type(item) is int and item >= 0 for item in value):
-        raise CheckpointError(f"{where}: expected a list of whole numbers from 0, found {value!r}")
+    if not isinstance(value, list) or not all(
+        type(item) is int and 0 <= item <= _MAX_COUNT for item in value
+    ):
+        raise CheckpointError(
+            f"{where}: expected a list of whole numbers from 0 to {_MAX_COUNT}, found {brief(value)}"
+        )
     return tuple(value)
+
+
+def _check_elements(shape: tuple[int, ...], where: str) -> None:
+    """Refuse a shape whose product overflows in other readers, before the product gets costly here."""
+    elements = 1
+    for size in shape:
+        elements *= size
+        if elements > _MAX_COUNT:
+            raise CheckpointError(f"{where}: {brief(list(shape))} has more elements than any file can hold")
 
 
 def _check_contiguous(
@@ -165,11 +182,11 @@ def _check_contiguous(
     for name, tensor in sorted(tensors.items(), key=lambda item: (item[1].offset, item[1].length)):
         if tensor.offset != position:
             kind = "overlaps the tensor before it" if tensor.offset < position else "leaves a gap before it"
-            raise CheckpointError(f"{origin}: tensor {name!r} {kind}, at byte {tensor.offset}")
+            raise CheckpointError(f"{origin}: tensor {brief(name)} {kind}, at byte {tensor.offset}")
         position += tensor.length
         if position > file_size:
             raise CheckpointError(
-                f"{origin}: tensor {name!r} ends at byte {position}, the file at {file_size}",
+                f"{origin}: tensor {brief(name)} ends at byte {position}, the file at {file_size}",
                 hint="The shard is truncated; fetch the file again.",
             )
     if position != file_size:

@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 
 from distexpand.errors import CheckpointError
-from distexpand.formats.json_text import load_json_object
+from distexpand.formats.json_text import brief, load_json_object
 
 INDEX_NAME = "model.safetensors.index.json"
 SINGLE_NAME = "model.safetensors"
@@ -21,11 +21,16 @@ def shard_name(position: int, count: int) -> str:
     return SINGLE_NAME if count == 1 else f"model-{position:05d}-of-{count:05d}.safetensors"
 
 
-def parse_index(raw: bytes, *, origin: str) -> dict[str, str]:
+def parse_index(raw: bytes, *, origin: str, suffix: str = ".safetensors") -> dict[str, str]:
     """Return the weight map: tensor name to file name.
 
+    Args:
+        raw: the index.
+        origin: what to name in an error.
+        suffix: what the names of this index's shards end with.
+
     Raises:
-        CheckpointError: no weight map, or a file name that isn't plain.
+        CheckpointError: no weight map, or a file name that isn't plain or of another kind.
     """
     weight_map = load_json_object(raw, origin=origin).get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
@@ -33,8 +38,12 @@ def parse_index(raw: bytes, *, origin: str) -> dict[str, str]:
     for tensor, name in weight_map.items():
         if not is_plain_name(name):
             raise CheckpointError(
-                f"{origin}: weight_map[{tensor!r}]: {name!r} is not a plain file name",
+                f"{origin}: weight_map[{brief(tensor)}]: {brief(name)} is not a plain file name",
                 hint="An index may only name files that lie beside it.",
+            )
+        if not name.endswith(suffix):
+            raise CheckpointError(
+                f"{origin}: weight_map[{brief(tensor)}]: {brief(name)} is not a {suffix} file"
             )
     return weight_map
 
@@ -44,6 +53,11 @@ def is_plain_name(name: object) -> bool:
     if not isinstance(name, str) or name in {"", ".", ".."}:
         return False
     return not any(char in "/\\:" or ord(char) < ord(" ") for char in name)
+
+
+def is_plain_path(name: object) -> bool:
+    """Whether a value is a path of plain names, below the folder that it is relative to."""
+    return isinstance(name, str) and all(is_plain_name(part) for part in name.split("/"))
 
 
 def encode_index(weight_map: Mapping[str, str], *, total_size: int, total_parameters: int) -> str:

@@ -1,13 +1,24 @@
-"""JSON read strictly: duplicate keys, non-finite numbers and absurd nesting are errors.
+"""JSON read strictly: duplicate keys, NaN, broken Unicode and absurd nesting are errors.
 
 The standard decoder keeps the last of two equal keys, which would let one
-file mean two things to two readers; the safetensors format forbids it.
+file mean two things to two readers; the safetensors format forbids it. It also
+lets through escapes of half a character, which can't be written again. Infinity
+stays: published configs of state space models have it (`time_step_limit`).
 """
 
 import json
-from typing import Any, NoReturn
+import math
+from typing import Any
 
 from distexpand.errors import CheckpointError
+
+_BRIEF_CHARACTERS = 120
+
+
+def brief(value: object) -> str:
+    """Return how a stranger's value is shown in a message: escaped, and cut if it is long."""
+    text = repr(value)
+    return text if len(text) <= _BRIEF_CHARACTERS else f"{text[:_BRIEF_CHARACTERS]}..."
 
 
 def load_json(raw: bytes | str, *, origin: str) -> Any:
@@ -18,13 +29,15 @@ def load_json(raw: bytes | str, *, origin: str) -> Any:
     """
     try:
         text = raw.decode("utf-8") if isinstance(raw, bytes) else raw
-        return json.loads(text, object_pairs_hook=_unique_keys, parse_constant=_refuse_constant)
+        document = json.loads(text, object_pairs_hook=_unique_keys, parse_constant=_constant)
+        _refuse_half_characters(text, document)
     except UnicodeDecodeError as error:
         raise CheckpointError(f"{origin}: not UTF-8 text (byte {error.start})") from None
     except RecursionError:
         raise CheckpointError(f"{origin}: JSON nested too deeply") from None
     except ValueError as error:
         raise CheckpointError(f"{origin}: not valid JSON: {error}") from None
+    return document
 
 
 def load_json_object(raw: bytes | str, *, origin: str) -> dict[str, Any]:
@@ -45,10 +58,21 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         seen: set[str] = set()
         for key, _ in pairs:
             if key in seen:
-                raise ValueError(f"key {key!r} occurs twice")
+                raise ValueError(f"key {brief(key)} occurs twice")
             seen.add(key)
     return result
 
 
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a JSON number")
+def _constant(name: str) -> float:
+    if name == "NaN":
+        raise ValueError("NaN is not a JSON number")
+    return -math.inf if name.startswith("-") else math.inf
+
+
+def _refuse_half_characters(text: str, document: Any) -> None:
+    r"""Refuse surrogates that don't pair (`"\ud800"`); without such an escape there are none."""
+    if "\\ud" in text.lower():
+        try:
+            json.dumps(document, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            raise ValueError("an escape that is half a character") from None

@@ -1,5 +1,6 @@
 """Where the models of a recipe lie: the command line's word first, then a directory of that name."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -22,6 +23,19 @@ def parse_assignment(text: str) -> tuple[str, str]:
     return name, path
 
 
+def default_model(places: Mapping[str, str]) -> tuple[ModelRef | None, dict[str, str]]:
+    """Name the model that was given without a name, by its directory.
+
+    The directory's own name, not its path: what goes into an output must not depend on
+    where a source lies.
+    """
+    named = {name: path for name, path in places.items() if name}
+    if "" not in places:
+        return None, named
+    name = Path(places[""]).expanduser().resolve().name
+    return ModelRef(name=name), {**named, name: places[""]}
+
+
 def locate(model: ModelRef, places: Mapping[str, str]) -> LocalSource:
     """Return the store of a model.
 
@@ -33,8 +47,8 @@ def locate(model: ModelRef, places: Mapping[str, str]) -> LocalSource:
         UsageError: the model isn't here; says how to give its place.
     """
     named = places.get(str(model), places.get(model.name))
-    path = Path(named if named is not None else model.name).expanduser()
-    if path.is_dir():
+    path = _expand(named if named is not None else model.name)
+    if os.path.isdir(path):  # noqa: PTH112  # unlike Path.is_dir, false for a name too long for the system
         return LocalSource(path.resolve())
     if named is not None:
         raise UsageError(f"--model {model}={named}: no such directory")
@@ -42,6 +56,14 @@ def locate(model: ModelRef, places: Mapping[str, str]) -> LocalSource:
         f"model {str(model)!r} is not a directory here",
         hint=f"Download it and say where it lies: --model {model}=PATH",
     )
+
+
+def _expand(path: str) -> Path:
+    """Return the path with `~` expanded, or as it stands where there is no such user."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
 
 
 def unused_places(places: Mapping[str, str], models: tuple[ModelRef, ...]) -> list[str]:

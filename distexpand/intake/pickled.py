@@ -7,7 +7,6 @@ other source. Rejected: reading the pickle ourselves (a parser for a format
 that can run code is torch's business, not ours).
 """
 
-import pickle
 import warnings
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,9 @@ from typing import Any
 from distexpand.errors import CheckpointError, MissingDependencyError
 from distexpand.formats.catalog import TensorEntry, WeightFile
 from distexpand.formats.dtypes import DType
-from distexpand.intake.pins import digest, pickle_bytes
+from distexpand.formats.json_text import brief
+from distexpand.intake.pickle_archive import PickleArchive, read_archive
+from distexpand.intake.pins import digest
 from distexpand.storage.ranges import SourceStore
 
 _DTYPES = {
@@ -43,13 +44,14 @@ def read_pickled(store: SourceStore, path: str) -> tuple[list[TensorEntry], Weig
         MissingDependencyError: torch isn't installed.
     """
     origin = f"{store.location}/{path}"
-    pin = digest(pickle_bytes(store, path))
     reader = store.open(path)
-    size = reader.size
-    reader.close()
+    try:
+        archive = read_archive(reader, origin=origin)
+    finally:
+        reader.close()
     state = _load(Path(store.location, path), origin)
-    entries = [_entry(name, tensor, path, origin) for name, tensor in state.items()]
-    return entries, WeightFile(name=path, size=size, pin=pin)
+    entries = [_entry(name, tensor, path, archive, origin) for name, tensor in state.items()]
+    return entries, WeightFile(name=path, size=reader.size, pin=digest(archive.pickle))
 
 
 def _load(file: Path, origin: str) -> dict[str, Any]:
@@ -65,7 +67,7 @@ def _load(file: Path, origin: str) -> dict[str, Any]:
         with warnings.catch_warnings(), FakeTensorMode():
             warnings.simplefilter("ignore")
             state = torch.load(file, weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, ValueError, EOFError, KeyError, TypeError):
+    except Exception:  # noqa: BLE001  # a stranger's pickle makes torch fail in any way it likes
         raise CheckpointError(
             f"{origin}: refused: the pickle isn't a plain set of weights, or is damaged",
             hint="A pickle can run code when it is loaded; only tensors by name are accepted.",
@@ -75,22 +77,26 @@ def _load(file: Path, origin: str) -> dict[str, Any]:
     return state
 
 
-def _entry(name: Any, tensor: Any, path: str, origin: str) -> TensorEntry:
+def _entry(name: Any, tensor: Any, path: str, archive: PickleArchive, origin: str) -> TensorEntry:
     if not isinstance(name, str) or not hasattr(tensor, "untyped_storage"):
-        raise CheckpointError(f"{origin}: entry {name!r} is not a tensor")
+        raise CheckpointError(f"{origin}: entry {brief(name)} is not a tensor")
     dtype = _DTYPES.get(str(tensor.dtype).removeprefix("torch."))
-    start = getattr(tensor.untyped_storage(), "_checkpoint_offset", None)
-    if dtype is None or start is None or not tensor.is_contiguous():
+    if dtype is None or not _is_plain(tensor):
         raise CheckpointError(
-            f"{origin}: tensor {name!r} ({tensor.dtype}) isn't a plain contiguous one",
+            f"{origin}: tensor {brief(name)} ({tensor.dtype}) isn't a plain contiguous one",
             hint="Convert the checkpoint to safetensors first (load and save it with transformers).",
         )
-    element = tensor.element_size()
+    start = getattr(tensor.untyped_storage(), "_checkpoint_offset", None)
+    begin = tensor.storage_offset() * tensor.element_size()
+    length = tensor.numel() * tensor.element_size()
+    if start is None or begin + length > archive.records.get(start, 0):
+        raise CheckpointError(f"{origin}: tensor {brief(name)} goes beyond its record in the archive")
     return TensorEntry(
-        name=name,
-        dtype=dtype,
-        shape=tuple(tensor.shape),
-        file=path,
-        offset=start + tensor.storage_offset() * element,
-        length=tensor.numel() * element,
+        name=name, dtype=dtype, shape=tuple(tensor.shape), file=path, offset=start + begin, length=length
     )
+
+
+def _is_plain(tensor: Any) -> bool:
+    """Whether the tensor's bytes in the file are its values in order, nothing else."""
+    strided = str(tensor.layout) == "torch.strided"
+    return strided and tensor.is_contiguous() and not tensor.is_neg() and not tensor.is_conj()

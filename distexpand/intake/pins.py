@@ -7,11 +7,9 @@ same header are found by `verify`, not here.
 """
 
 import hashlib
-import io
-import zipfile
 
-from distexpand.errors import CheckpointError
 from distexpand.formats.header import LENGTH_BYTES, header_size
+from distexpand.intake.pickle_archive import read_archive
 from distexpand.storage.ranges import RangeReader, SourceStore
 
 
@@ -54,14 +52,7 @@ def pickle_bytes(store: SourceStore, path: str) -> bytes:
     """
     reader = store.open(path)
     try:
-        with zipfile.ZipFile(_File(reader)) as archive:
-            name = next(name for name in archive.namelist() if name.endswith("/data.pkl"))
-            return archive.read(name)
-    except (zipfile.BadZipFile, StopIteration, NotImplementedError):
-        raise CheckpointError(
-            f"{_origin(store, path)}: not a checkpoint in torch's zip format",
-            hint="Convert it to safetensors first (load and save it with transformers).",
-        ) from None
+        return read_archive(reader, origin=_origin(store, path)).pickle
     finally:
         reader.close()
 
@@ -87,34 +78,3 @@ def digest(raw: bytes) -> str:
 
 def _origin(store: SourceStore, path: str) -> str:
     return f"{store.location}/{path}"
-
-
-class _File(io.RawIOBase):
-    """A range reader as a seekable file, for the standard library's zip reader."""
-
-    def __init__(self, reader: RangeReader) -> None:
-        self._reader = reader
-        self._position = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._reader.size}[whence]
-        if base + offset < 0:
-            raise ValueError("negative seek position")
-        self._position = base + offset
-        return self._position
-
-    def tell(self) -> int:
-        return self._position
-
-    def read(self, size: int = -1) -> bytes:
-        left = max(0, self._reader.size - self._position)
-        length = left if size < 0 else min(size, left)
-        raw = read_range(self._reader, self._position, length)
-        self._position += length
-        return raw

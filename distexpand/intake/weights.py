@@ -15,6 +15,7 @@ from distexpand.formats.index import (
     SINGLE_NAME,
     parse_index,
 )
+from distexpand.formats.json_text import brief
 from distexpand.intake.pickled import read_pickled
 from distexpand.intake.pins import digest, read_header, read_whole
 from distexpand.storage.ranges import SourceStore
@@ -43,7 +44,8 @@ def read_catalog(store: SourceStore, files: dict[str, int]) -> Catalog:
 
 def _read_indexed(store: SourceStore, files: dict[str, int], index_name: str) -> Catalog:
     origin = f"{store.location}/{index_name}"
-    weight_map = parse_index(read_whole(store, index_name), origin=origin)
+    suffix = ".bin" if index_name == BIN_INDEX_NAME else ".safetensors"
+    weight_map = parse_index(read_whole(store, index_name), origin=origin, suffix=suffix)
     shards = sorted(set(weight_map.values()))
     missing = [name for name in shards if name not in files]
     if missing:
@@ -62,10 +64,10 @@ def _check_index(weight_map: dict[str, str], catalog: Catalog, origin: str) -> N
         entry = catalog.tensors.get(name)
         if entry is None or entry.file != shard:
             where = "no shard has it" if entry is None else f"it lies in {entry.file}"
-            raise CheckpointError(f"{origin}: tensor {name!r} should lie in {shard}, but {where}")
+            raise CheckpointError(f"{origin}: tensor {brief(name)} should lie in {shard}, but {where}")
     for name, entry in catalog.tensors.items():
         if name not in weight_map:
-            raise CheckpointError(f"{origin}: tensor {name!r} of {entry.file} is missing in the index")
+            raise CheckpointError(f"{origin}: tensor {brief(name)} of {entry.file} is missing in the index")
 
 
 def _read_shards(store: SourceStore, shards: list[str]) -> Catalog:
@@ -78,7 +80,7 @@ def _read_shards(store: SourceStore, shards: list[str]) -> Catalog:
             if entry.name in tensors:
                 other = tensors[entry.name].file
                 raise CheckpointError(
-                    f"{store.location}/{shard}: tensor {entry.name!r} lies in {other} as well"
+                    f"{store.location}/{shard}: tensor {brief(entry.name)} lies in {other} as well"
                 )
             tensors[entry.name] = entry
         weight_files[shard] = weight_file

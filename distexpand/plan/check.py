@@ -4,11 +4,13 @@ Run on every plan before it is executed, also on one that was read from a file:
 a plan is input like any other.
 """
 
+from bisect import bisect_right
+
 from distexpand.errors import CheckpointError, UsageError
-from distexpand.formats.header import LENGTH_BYTES, Header, header_size, parse_header
-from distexpand.formats.index import is_plain_name
+from distexpand.formats.header import LENGTH_BYTES, Header, TensorHeader, header_size, parse_header
+from distexpand.formats.index import is_plain_path
 from distexpand.plan.model import Plan, ShardPlan
-from distexpand.plan.operations import source_terms
+from distexpand.plan.operations import Blend, Copy, Operation, Scale, Term, Zero, source_terms
 
 
 def check_plan(plan: Plan) -> None:
@@ -17,18 +19,14 @@ def check_plan(plan: Plan) -> None:
     Raises:
         UsageError: the plan breaks one of its promises; names shard and offset.
     """
-    names = [*(s.name for s in plan.shards), *(t.name for t in plan.texts), *(c.name for c in plan.copies)]
-    for name in names:
-        if not all(is_plain_name(part) for part in name.split("/")) or name.startswith("."):
-            raise UsageError(f"plan: output file name {name!r} is not a plain relative path")
-    if len(set(names)) != len(names):
-        raise UsageError("plan: two output files have the same name")
+    _check_names(plan)
     tensors: set[str] = set()
     for shard in plan.shards:
         header = shard_header(shard)
         if tensors & header.tensors.keys():
             raise UsageError(f"plan: {shard.name}: a tensor lies in another shard as well")
         tensors |= header.tensors.keys()
+        _check_tensors(shard, header)
         _check_coverage(plan, shard)
     for copied in plan.copies:
         if not 0 <= copied.source < len(plan.sources):
@@ -50,6 +48,21 @@ def shard_header(shard: ShardPlan) -> Header:
         raise UsageError(f"plan: {error.message}") from None
 
 
+def _check_names(plan: Plan) -> None:
+    names = [*(s.name for s in plan.shards), *(t.name for t in plan.texts), *(c.name for c in plan.copies)]
+    for name in names:
+        if not is_plain_path(name) or name.startswith("."):
+            raise UsageError(f"plan: output file name {name!r} is not a plain relative path")
+    if len(set(names)) != len(names):
+        raise UsageError("plan: two output files have the same name")
+    located = {model for model, _ in plan.locations}
+    for source in plan.sources:
+        if not is_plain_path(source.path):
+            raise UsageError(f"plan: source file name {source.path!r} is not a plain relative path")
+        if source.model not in located:
+            raise UsageError(f"plan: doesn't say where the model {source.model} lies")
+
+
 def _check_coverage(plan: Plan, shard: ShardPlan) -> None:
     position = len(shard.header)
     for operation in shard.operations:
@@ -65,3 +78,38 @@ def _check_coverage(plan: Plan, shard: ShardPlan) -> None:
                 raise UsageError(f"plan: {shard.name}: byte {operation.offset} reads beyond its source")
     if position != shard.size:
         raise UsageError(f"plan: {shard.name}: covers {position} bytes of {shard.size}")
+
+
+def _check_tensors(shard: ShardPlan, header: Header) -> None:
+    """Check that every operation makes elements of one tensor, whole ones where it computes them."""
+    ordered = sorted((t for t in header.tensors.values() if t.length), key=lambda tensor: tensor.offset)
+    starts = [tensor.offset for tensor in ordered]
+    for operation in shard.operations:
+        tensor = ordered[bisect_right(starts, operation.offset) - 1] if ordered else None
+        if tensor is None or not _fits(operation, tensor):
+            raise UsageError(
+                f"plan: {shard.name}: byte {operation.offset}: the operation doesn't fit its tensor"
+            )
+
+
+def _fits(operation: Operation, tensor: TensorHeader) -> bool:
+    if not tensor.offset <= operation.offset <= tensor.offset + tensor.length - operation.length:
+        return False
+    terms: tuple[Term, ...]
+    match operation:
+        case Copy() | Zero():
+            return True
+        case Scale():
+            terms = (operation.term,)
+        case Blend():
+            terms = operation.terms
+            if not terms or len(terms) != len(operation.weights):
+                return False
+    element = operation.target.bits // 8
+    return (
+        operation.target == tensor.dtype
+        and all(dtype.is_plain_float for dtype in (operation.compute, operation.target))
+        and all(term.dtype.is_plain_float for term in terms)
+        and operation.length % element == 0
+        and (operation.offset - tensor.offset) % element == 0
+    )

@@ -8,7 +8,7 @@ where the sources happen to lie changes no output byte.
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
+import math
 from typing import Any
 
 import zstandard
@@ -16,6 +16,7 @@ import zstandard
 from distexpand.errors import CheckpointError, UsageError
 from distexpand.formats.dtypes import DType
 from distexpand.formats.header import LENGTH_BYTES
+from distexpand.formats.json_record import record
 from distexpand.formats.json_text import load_json_object
 from distexpand.plan.check import check_plan
 from distexpand.plan.model import (
@@ -56,10 +57,9 @@ def decode_plan(raw: bytes, *, origin: str) -> Plan:
         UsageError: not a plan, of another version, or one that breaks a promise.
     """
     try:
-        if raw.startswith(_ZSTD_MAGIC):
-            raw = zstandard.ZstdDecompressor().decompress(raw, max_output_size=MAX_PLAN_BYTES)
-        document = load_json_object(raw, origin=origin)
-    except zstandard.ZstdError as error:
+        text = _decompressed(raw) if raw.startswith(_ZSTD_MAGIC) else raw
+        document = load_json_object(text, origin=origin)
+    except (zstandard.ZstdError, ValueError) as error:
         raise UsageError(f"{origin}: damaged plan: {error}") from None
     except CheckpointError as error:
         raise UsageError(f"{origin}: not a plan: {error.message}") from None
@@ -70,10 +70,25 @@ def decode_plan(raw: bytes, *, origin: str) -> Plan:
         )
     try:
         plan = _from_document(document)
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError):
+    except (KeyError, TypeError, ValueError):
         raise UsageError(f"{origin}: damaged plan: fields are missing or of the wrong kind") from None
     check_plan(plan)
     return plan
+
+
+def _decompressed(raw: bytes) -> bytes:
+    """Return the plan's text; its length is known beforehand and believed only within reason.
+
+    Raises:
+        ValueError: the length is absurd, unknown or not the text's.
+    """
+    size = zstandard.get_frame_parameters(raw).content_size
+    if size > MAX_PLAN_BYTES:
+        raise ValueError(f"claims to hold {size} bytes")
+    text = zstandard.ZstdDecompressor().decompress(raw, allow_extra_data=False)
+    if len(text) != size:
+        raise ValueError(f"holds {len(text)} bytes instead of {size}")
+    return text
 
 
 def _dump(document: dict[str, Any]) -> bytes:
@@ -106,39 +121,27 @@ def _to_document(plan: Plan) -> dict[str, Any]:
 
 def _from_document(document: dict[str, Any]) -> Plan:
     return Plan(
-        recipe=document["recipe"],
-        sources=tuple(SourceFile(**entry) for entry in document["sources"]),
+        recipe=_text(document["recipe"]),
+        sources=tuple(record(SourceFile, entry) for entry in document["sources"]),
         shards=tuple(_decode_shard(entry) for entry in document["shards"]),
-        texts=tuple(TextFile(**entry) for entry in document["texts"]),
-        copies=tuple(CopiedFile(**entry) for entry in document["copies"]),
-        layers=tuple(decode_layer(entry) for entry in document["layers"]),
-        layer_prefix=document["layer_prefix"],
-        parameters=document["parameters"],
-        source_parameters=document["source_parameters"],
-        locations=tuple((model, location) for model, location in document["locations"]),
+        texts=tuple(record(TextFile, entry) for entry in document["texts"]),
+        copies=tuple(record(CopiedFile, entry) for entry in document["copies"]),
+        layers=tuple(record(LayerOrigin, entry) for entry in document["layers"]),
+        layer_prefix=_text(document["layer_prefix"]),
+        parameters=_whole(document["parameters"]),
+        source_parameters=_whole(document["source_parameters"]),
+        locations=tuple((_text(model), _text(location)) for model, location in document["locations"]),
     )
 
 
 def _decode_shard(entry: dict[str, Any]) -> ShardPlan:
-    text = entry["header"].encode()
+    text = _text(entry["header"]).encode()
     return ShardPlan(
-        name=entry["name"],
+        name=_text(entry["name"]),
         header=len(text).to_bytes(LENGTH_BYTES, "little") + text,
-        size=entry["size"],
+        size=_whole(entry["size"]),
         operations=tuple(_decode_operation(operation) for operation in entry["operations"]),
     )
-
-
-def decode_layer(entry: Mapping[str, Any]) -> LayerOrigin:
-    """Return the layer origin of its JSON form.
-
-    Raises:
-        TypeError: fields are missing or unknown.
-    """
-    fields: dict[str, Any] = {
-        key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()
-    }
-    return LayerOrigin(**fields)
 
 
 def _encode_operation(operation: Operation) -> list[Any]:
@@ -172,9 +175,12 @@ def _encode_operation(operation: Operation) -> list[Any]:
 
 def _decode_operation(entry: list[Any]) -> Operation:
     kind, offset, length, *rest = entry
+    offset, length = _whole(offset), _whole(length)
     match kind, rest:
         case "copy", [source, source_offset]:
-            return Copy(offset=offset, length=length, source=source, source_offset=source_offset)
+            return Copy(
+                offset=offset, length=length, source=_whole(source), source_offset=_whole(source_offset)
+            )
         case "zero", []:
             return Zero(offset=offset, length=length)
         case "scale", [term, factor, compute, target]:
@@ -182,16 +188,16 @@ def _decode_operation(entry: list[Any]) -> Operation:
                 offset=offset,
                 length=length,
                 term=_decode_term(term),
-                factor=float(factor),
+                factor=_number(factor),
                 compute=DType(compute),
                 target=DType(target),
             )
-        case "blend", [terms, weights, normalize, compute, target]:
+        case "blend", [terms, weights, bool(normalize), compute, target]:
             return Blend(
                 offset=offset,
                 length=length,
                 terms=tuple(_decode_term(term) for term in terms),
-                weights=tuple(float(weight) for weight in weights),
+                weights=tuple(_number(weight) for weight in weights),
                 normalize=normalize,
                 compute=DType(compute),
                 target=DType(target),
@@ -206,4 +212,22 @@ def _encode_term(term: Term) -> list[Any]:
 
 def _decode_term(entry: list[Any]) -> Term:
     source, source_offset, dtype = entry
-    return Term(source=source, source_offset=source_offset, dtype=DType(dtype))
+    return Term(source=_whole(source), source_offset=_whole(source_offset), dtype=DType(dtype))
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"expected text, found {value!r}")
+    return value
+
+
+def _whole(value: Any) -> int:
+    if type(value) is not int or value < 0:
+        raise TypeError(f"expected a whole number from 0, found {value!r}")
+    return value
+
+
+def _number(value: Any) -> float:
+    if type(value) not in {int, float} or not math.isfinite(value):
+        raise TypeError(f"expected a finite number, found {value!r}")
+    return float(value)

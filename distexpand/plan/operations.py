@@ -6,7 +6,7 @@ source files. Each elementwise operation names the dtype that it computes in,
 so that its result depends neither on the machine nor on how the engine cuts
 it into blocks: values are cast to `compute` (round to nearest even),
 combined, and cast to `target`. That is mergekit's order of `dtype` and
-`out_dtype`.
+`out_dtype`. A NaN is written as the one quiet NaN of `target`.
 """
 
 from dataclasses import dataclass
@@ -58,8 +58,9 @@ class Scale:
 class Blend:
     """The sum of terms times weights, accumulated in float32, in float64 where `compute` is that.
 
-    With `normalize` the sum is divided by the sum of the weights. It is rounded to
-    `compute` before it is cast to `target` (mergekit's `linear`).
+    Each product is rounded before it is added. With `normalize` the sum is divided by the
+    sum of the weights. It is rounded to `compute` before it is cast to `target` (mergekit's
+    `linear`).
     """
 
     offset: int

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from distexpand.architecture.residual import residual_outputs
 from distexpand.errors import RecipeError
 from distexpand.formats.catalog import TensorEntry
-from distexpand.plan.sources import SourceModel
+from distexpand.plan.sources import SourceModel, overall_weight
 from distexpand.plan.tensors import (
     Casting,
     OutputTensor,
@@ -57,12 +57,7 @@ def resolve_tensors(resolver: Resolver) -> Iterator[OutputTensor]:
 
 def primary_source(part: Part) -> Source:
     """Return the source with the most weight, by which a part is known."""
-    weights = [_overall_weight(source) for source in part.sources]
-    return part.sources[weights.index(max(weights))]
-
-
-def _overall_weight(source: Source) -> float:
-    return max((abs(rule.value) for rule in source.weight), default=1.0)
+    return max(part.sources, key=overall_weight)
 
 
 def _outside(
@@ -76,7 +71,7 @@ def _names(part: Part, sides: Iterable[Mapping[str, TensorEntry]]) -> list[str]:
     """Return the names of a part's tensors: those of any source that has weight, each once."""
     names: dict[str, None] = {}
     for source, side in zip(part.sources, sides, strict=True):
-        if _overall_weight(source) != 0 or len(part.sources) == 1:
+        if overall_weight(source) != 0 or len(part.sources) == 1:
             names.update(dict.fromkeys(side))
     return sorted(names)
 

@@ -10,7 +10,7 @@ from distexpand.architecture.outside import is_before_stack
 from distexpand.architecture.stack import LayerStack, find_layer_stack
 from distexpand.errors import RecipeError
 from distexpand.formats.catalog import Catalog, TensorEntry
-from distexpand.recipe.canonical import ModelRef, Recipe
+from distexpand.recipe.canonical import ModelRef, Part, Recipe, Source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +62,19 @@ def source_model(model: ModelRef, config: Mapping[str, Any], catalog: Catalog) -
     )
 
 
+def overall_weight(source: Source) -> float:
+    """Return the largest weight that a source has for any tensor; 1 where no rule speaks of them all."""
+    weights = [abs(rule.value) for rule in source.weight]
+    if not any(rule.filter is None for rule in source.weight):
+        weights.append(1.0)
+    return max(weights)
+
+
+def used_sources(part: Part) -> tuple[Source, ...]:
+    """Return the sources that a part reads; one of weight 0 needn't fit the others."""
+    return tuple(source for source in part.sources if overall_weight(source) != 0)
+
+
 def check_fit(recipe: Recipe, models: Mapping[ModelRef, SourceModel]) -> None:
     """Check that the sources' architectures and shapes fit into one model.
 
@@ -70,7 +83,7 @@ def check_fit(recipe: Recipe, models: Mapping[ModelRef, SourceModel]) -> None:
     """
     base = models[recipe.base_model]
     known = _shapes(base)
-    used = dict.fromkeys((s.model, s.layer or 0) for part in recipe.layers for s in part.sources)
+    used = dict.fromkeys((s.model, s.layer or 0) for part in recipe.layers for s in used_sources(part))
     for ref in dict.fromkeys(ref for ref, _ in used):
         _check_kind(base, models[ref])
     for ref, index in used:
@@ -87,10 +100,9 @@ def check_fit(recipe: Recipe, models: Mapping[ModelRef, SourceModel]) -> None:
 
 
 def _outside(recipe: Recipe, models: Mapping[ModelRef, SourceModel]) -> dict[str, TensorEntry]:
-    return {
-        **models[recipe.embeddings.sources[0].model].before,
-        **models[recipe.head.sources[0].model].after,
-    }
+    before = [models[source.model].before for source in used_sources(recipe.embeddings)]
+    after = [models[source.model].after for source in used_sources(recipe.head)]
+    return {name: entry for side in (*before, *after) for name, entry in side.items()}
 
 
 def _shapes(base: SourceModel) -> dict[str, set[tuple[int, ...]]]:

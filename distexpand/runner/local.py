@@ -143,7 +143,8 @@ class _Run:
                 raise
 
     def _commit(self, done: set[Future[Receipt]]) -> None:
-        for future in done:
+        """Commit the shards that are whole, then raise what made another one fail."""
+        for future in sorted(done, key=lambda future: future.exception() is not None):
             receipt = future.result()
             self.committer.commit(receipt)
             self.progress.shard_done(receipt.shard)

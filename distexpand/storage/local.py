@@ -5,6 +5,7 @@ never wait for each other's position. Sources are opened read-only and never
 written to.
 """
 
+import ctypes
 import errno
 import os
 import secrets
@@ -22,6 +23,8 @@ _STAT_BLOCK = 512
 
 _ADVICE = {
     errno.ENOSPC: "Free some space or choose another disk; finished shards are kept, go on with --resume.",
+    errno.EFBIG: "Files of this size aren't taken by the file system, or a limit of the process; "
+    "choose a smaller --shard-size.",
     errno.EDQUOT: "The disk quota is used up; finished shards are kept, go on with --resume.",
     errno.EACCES: "Check the permissions of the file and of the folders above it.",
     errno.EPERM: "Check the permissions of the file and of the folders above it.",
@@ -103,14 +106,21 @@ class LocalAttempt:
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         try:
             self._descriptor = os.open(path, flags, 0o666)
+        except OSError as error:
+            raise storage_error("create", path, error) from None
+        try:
             os.ftruncate(self._descriptor, size)
         except OSError as error:
+            os.close(self._descriptor)
+            path.unlink(missing_ok=True)
             raise storage_error("create", path, error) from None
 
     def reserve(self, offset: int, length: int) -> None:
         """Allocate unwritten extents where the file system has them, else nothing."""
+        if length == 0:
+            return
         try:
-            os.posix_fallocate(self._descriptor, offset, length)
+            _allocate(self._descriptor, offset, length)
         except OSError as error:
             if error.errno not in {errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS}:
                 raise storage_error("reserve space", self._path, error) from None
@@ -182,6 +192,25 @@ class LocalOutput:
     def begin(self, final_name: str, size: int) -> LocalAttempt:
         """Create the attempt's file under a random name, as large as the final file, all hole."""
         return LocalAttempt(self._attempts / f"{final_name}.{secrets.token_hex(8)}", size)
+
+
+_LIBC_FALLOCATE = getattr(ctypes.CDLL(None, use_errno=True), "fallocate64", None)
+if _LIBC_FALLOCATE is not None:
+    _LIBC_FALLOCATE.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
+
+
+def _allocate(descriptor: int, offset: int, length: int) -> None:
+    """Call fallocate(2) itself.
+
+    Where a file system can't allocate, `os.posix_fallocate` writes into every block of the
+    range instead, in glibc: on a network or FUSE mount that is the whole work once more.
+    """
+    if _LIBC_FALLOCATE is None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+    while _LIBC_FALLOCATE(descriptor, 0, offset, length) != 0:
+        number = ctypes.get_errno()
+        if number != errno.EINTR:
+            raise OSError(number, os.strerror(number))
 
 
 def _read_fully(descriptor: int, path: Path, offset: int, buffer: memoryview) -> None:

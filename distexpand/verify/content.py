@@ -1,12 +1,17 @@
 """Content: are the bytes those of the manifest, and those that the recipe makes of the sources."""
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import zip_longest
 from pathlib import Path
 
-from distexpand.commit.manifest import Manifest
+from distexpand.commit.manifest import MANIFEST_NAME, Manifest
 from distexpand.formats.header import parse_header
+from distexpand.intake.pins import digest as sha256
 from distexpand.intake.pins import read_header
-from distexpand.plan.codec import plan_digest
+from distexpand.intake.weights import read_catalog
+from distexpand.plan.build import CONFIG_NAME
+from distexpand.plan.check import shard_header
+from distexpand.plan.digest_layout import combined_digest, piece_digest
 from distexpand.plan.model import Plan
 from distexpand.storage.local import LocalSource
 from distexpand.storage.ranges import RangeReader
@@ -27,14 +32,22 @@ def check_content(
             digests = file_digests(header, reader, threads=threads, advance=advance)
         finally:
             reader.close()
-        for name, digest in digests.items():
-            if shard.tensors.get(name) != digest:
-                yield Difference(
-                    check="content",
-                    file=shard.name,
-                    tensor=name,
-                    message="the bytes on disk aren't those that were written (digest differs)",
-                )
+        wrong = [name for name, digest in digests.items() if shard.tensors.get(name) != digest]
+        parts = [piece_digest(raw), *(bytes.fromhex(digest) for digest in digests.values())]
+        if not wrong and combined_digest(parts).hex() != shard.digest:
+            yield Difference(
+                check="content",
+                file=shard.name,
+                tensor="",
+                message="the header isn't the one that was written (digest differs)",
+            )
+        for name in wrong:
+            yield Difference(
+                check="content",
+                file=shard.name,
+                tensor=name,
+                message="the bytes on disk aren't those that were written (digest differs)",
+            )
 
 
 def check_against_sources(
@@ -68,6 +81,48 @@ def check_against_sources(
         )
 
 
-def same_plan(manifest: Manifest, plan: Plan) -> bool:
-    """Whether a plan made anew is the one that the output was made by, byte for byte."""
-    return manifest.plan_digest == plan_digest(plan)
+def check_recorded_plan(manifest: Manifest, plan: Plan) -> Iterator[Difference]:
+    """Yield what the manifest says otherwise than a plan made anew: sources, layers, small files.
+
+    Shards aren't compared: how tensors are packed depends on the shard size. The model card
+    isn't either: its wording belongs to the version that wrote it.
+    """
+    for recorded, found in zip_longest(manifest.sources, plan.sources):
+        file = recorded or found
+        if recorded != found and file is not None:
+            yield _recorded(
+                MANIFEST_NAME, f"the source file {file.model}: {file.path} isn't the recorded one"
+            )
+            return
+    if (manifest.layers, manifest.parameters) != (plan.layers, plan.parameters):
+        yield _recorded(MANIFEST_NAME, "records other layers than the recipe gives")
+    expected = {copied.name: plan.sources[copied.source].pin for copied in plan.copies}
+    config = (text for text in plan.texts if text.name == CONFIG_NAME)
+    expected |= {text.name: sha256(text.text.encode()) for text in config}
+    for name, pin in expected.items():
+        if manifest.files.get(name) != pin:
+            yield _recorded(name, "isn't what the recipe makes of the sources")
+
+
+def check_planned_headers(output: Path, plan: Plan) -> Iterator[Difference]:
+    """Yield every tensor whose dtype or shape in a header isn't what the recipe gives."""
+    planned = {
+        name: (tensor.dtype, tensor.shape)
+        for shard in plan.shards
+        for name, tensor in shard_header(shard).tensors.items()
+    }
+    store = LocalSource(output)
+    for name, entry in read_catalog(store, store.files()).tensors.items():
+        if name in planned and planned[name] != (entry.dtype, entry.shape):
+            dtype, shape = planned[name]
+            yield Difference(
+                check="sources",
+                file=entry.file,
+                tensor=name,
+                message=f"is {entry.dtype.value} {list(entry.shape)}, "
+                f"the recipe gives {dtype.value} {list(shape)}",
+            )
+
+
+def _recorded(file: str, message: str) -> Difference:
+    return Difference(check="sources", file=file, tensor="", message=message)

@@ -12,7 +12,7 @@ from typing import Any
 
 from distexpand.engine.blocks import Block, cut_blocks
 from distexpand.engine.fill import Workspace, digest_pieces, fill_block
-from distexpand.engine.transforms import require_torch, torch_dtype
+from distexpand.engine.transforms import nan_bits, require_torch, torch_dtype
 from distexpand.formats.dtypes import DType
 from distexpand.formats.header import Header
 from distexpand.intake.pins import read_range
@@ -99,9 +99,10 @@ def plain_bytes(operation: Operation, readers: Sequence[RangeReader]) -> bytes:
             return bytes(operation.length)
         case Scale():
             value = _whole(operation.term, operation, readers).to(torch_dtype(operation.compute))
-            return _raw((value * operation.factor).to(torch_dtype(operation.target)))
+            scaled = value if operation.factor == 1 else value * operation.factor
+            return _raw(scaled, operation.target)
         case Blend():
-            return _raw(_plain_blend(operation, readers).to(torch_dtype(operation.target)))
+            return _raw(_plain_blend(operation, readers), operation.target)
 
 
 def _plain_blend(operation: Blend, readers: Sequence[RangeReader]) -> Any:
@@ -112,7 +113,7 @@ def _plain_blend(operation: Blend, readers: Sequence[RangeReader]) -> Any:
     values = [_whole(term, operation, readers).to(compute).to(wide) for term in operation.terms]
     total = torch.zeros_like(values[0])
     for value, weight in zip(values, weights, strict=True):
-        total = total.addcmul(value, weight)
+        total = total + value * weight
     return (total / weights.sum() if operation.normalize else total).to(compute)
 
 
@@ -122,6 +123,10 @@ def _whole(term: Term, operation: Scale | Blend, readers: Sequence[RangeReader])
     return require_torch().frombuffer(raw, dtype=torch_dtype(term.dtype))
 
 
-def _raw(tensor: Any) -> bytes:
-    raw: bytes = tensor.contiguous().view(require_torch().uint8).numpy().tobytes()
+def _raw(values: Any, target: DType) -> bytes:
+    torch = require_torch()
+    result = values.to(torch_dtype(target)).contiguous()
+    whole = result.view(getattr(torch, f"int{target.bits}"))
+    one_nan = torch.where(torch.isnan(result), nan_bits(target), whole)
+    raw: bytes = one_nan.to(whole.dtype).numpy().tobytes()
     return raw

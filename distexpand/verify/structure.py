@@ -18,6 +18,7 @@ from distexpand.storage.local import LocalSource
 from distexpand.verify.report import Difference
 
 CHECK = "structure"
+_WEIGHT_ENDINGS = (".safetensors", ".bin", ".safetensors.index.json", ".bin.index.json")
 
 
 def read_manifest(output: Path) -> Manifest:
@@ -41,6 +42,7 @@ def read_manifest(output: Path) -> Manifest:
 def check_structure(output: Path, manifest: Manifest) -> Iterator[Difference]:
     """Yield what is wrong with files, headers, index and config."""
     yield from _small_files(output, manifest)
+    yield from _unknown_weights(output, manifest)
     broken = list(_shards(output, manifest))
     yield from broken
     if broken:
@@ -63,6 +65,14 @@ def _small_files(output: Path, manifest: Manifest) -> Iterator[Difference]:
             yield _difference(name, "missing")
         elif hashlib.sha256(path.read_bytes()).hexdigest() != digest:
             yield _difference(name, "isn't as it was written (SHA-256 differs)")
+
+
+def _unknown_weights(output: Path, manifest: Manifest) -> Iterator[Difference]:
+    """Yield weights beside ours, which a loader may take instead of or in addition to them."""
+    known = set(manifest.file_names)
+    for path in sorted(output.iterdir()):
+        if path.name not in known and path.name.endswith(_WEIGHT_ENDINGS):
+            yield _difference(path.name, "weights that the manifest doesn't know")
 
 
 def _shards(output: Path, manifest: Manifest) -> Iterator[Difference]:
@@ -88,9 +98,6 @@ def _shards(output: Path, manifest: Manifest) -> Iterator[Difference]:
 
 
 def _catalog(manifest: Manifest, catalog: Catalog) -> Iterator[Difference]:
-    planned = {shard.name for shard in manifest.shards}
-    for name in sorted(catalog.files.keys() - planned):
-        yield _difference(name, "weights that the manifest doesn't know")
     parameters = sum(entry.parameters for entry in catalog.tensors.values())
     if parameters != manifest.parameters:
         yield _difference(

@@ -1,8 +1,12 @@
 """Random recipes of every dialect, as data that YAML and JSON can hold."""
 
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 LAYERS = 6
+
+# A busy machine is no failure.
+unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 filters = st.sampled_from(["o_proj", "down_proj", "self_attn", "q_proj", "mlp", "*", "", "embed", "norm"])
 numbers = st.one_of(
@@ -32,13 +36,13 @@ def conditions(*, complete: bool):
     return st.builds(lambda some, last: [*some, {"value": last}], listed, value)
 
 
-def settings(*, complete: bool):
+def parameter_values(*, complete: bool):
     """Anything a parameter may be set to."""
     return st.one_of(numbers, gradients, conditions(complete=complete))
 
 
-scales = st.fixed_dictionaries({}, optional={"scale": settings(complete=False)})
-weights = st.fixed_dictionaries({}, optional={"weight": settings(complete=False)})
+scales = st.fixed_dictionaries({}, optional={"scale": parameter_values(complete=False)})
+weights = st.fixed_dictionaries({}, optional={"weight": parameter_values(complete=False)})
 tops = st.fixed_dictionaries(
     {},
     optional={
@@ -92,7 +96,7 @@ def linear_documents(draw):
         normalize = draw(st.fixed_dictionaries({}, optional={"normalize": st.booleans()}))
         slices.append({"sources": sources, "parameters": normalize | draw(weights)})
     top = {
-        "weight": draw(settings(complete=True).filter(lambda s: s != [])),
+        "weight": draw(parameter_values(complete=True).filter(lambda s: s != [])),
         "normalize": draw(st.booleans()),
     }
     return {"slices": slices, "merge_method": "linear", "parameters": top} | draw(tops)

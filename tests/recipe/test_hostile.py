@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from distexpand.errors import RecipeError
 from tests.recipe.lowered import lowered
 from tests.recipe.published import PUBLISHED
-from tests.recipe.strategies import LAYERS, documents
+from tests.recipe.strategies import LAYERS, documents, unhurried
 
 anything = st.recursive(
     st.one_of(
@@ -52,6 +52,7 @@ def attempt(text):
     assert len(message) < 500
 
 
+@unhurried
 @given(documents, anything, st.data())
 def test_any_value_replaced_by_anything(document, other, data):
     document = copy.deepcopy(document)
@@ -60,11 +61,13 @@ def test_any_value_replaced_by_anything(document, other, data):
     attempt(yaml.dump(document, Dumper=Hexadecimal))
 
 
+@unhurried
 @given(st.text(alphabet=st.characters(codec=None), max_size=200))
 def test_any_text(text):
     attempt(text)
 
 
+@unhurried
 @given(st.data())
 def test_published_text_with_a_piece_missing_or_repeated(data):
     text = PUBLISHED["theprofessor-155b"].text[300:1500]

@@ -10,7 +10,7 @@ from distexpand.recipe.lower import lower
 from distexpand.recipe.parse import parse_recipe
 from distexpand.recipe.render import canonical_yaml
 from tests.recipe.lowered import A, B, lowered, passthrough
-from tests.recipe.strategies import LAYERS, documents
+from tests.recipe.strategies import LAYERS, documents, unhurried
 
 
 def lowered_or_skipped(content):
@@ -22,6 +22,7 @@ def lowered_or_skipped(content):
         raise
 
 
+@unhurried
 @given(documents)
 def test_canonical_text_gives_the_recipe_back(document):
     recipe = lowered_or_skipped(document)
@@ -30,6 +31,7 @@ def test_canonical_text_gives_the_recipe_back(document):
     assert canonical_yaml(lowered(text, num_layers=LAYERS)) == text
 
 
+@unhurried
 @given(documents)
 def test_json_means_the_same_as_yaml(document):
     recipe = lowered_or_skipped(document)
@@ -37,6 +39,7 @@ def test_json_means_the_same_as_yaml(document):
     assert lowered(json.dumps(document, ensure_ascii=False, indent="\t"), num_layers=LAYERS) == recipe
 
 
+@unhurried
 @given(documents)
 def test_models_are_the_same_before_and_after_lowering(document):
     recipe = lowered_or_skipped(document)

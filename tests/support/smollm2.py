@@ -1,14 +1,19 @@
 """SmolLM2-135M for tests: the demonstration's own checkpoint, made once per cache."""
 
+import hashlib
 from pathlib import Path
 
-from distexpand.demo.model import prepare_model
+from distexpand.demo import gguf_source, model, model_files
+
+_MAKERS = (gguf_source, model, model_files)
 
 
 def smollm2_checkpoint(cache: Path) -> Path:
     """Return the checkpoint's directory under `cache`, making it on first use.
 
-    Safe to call from several processes: it gets its name in one rename, when whole. Callers
-    only read it.
+    The name holds a digest of the code that makes it, so that no test looks at what older code
+    made. Safe to call from several processes: it gets its name in one rename, when whole.
+    Callers only read it.
     """
-    return prepare_model(cache / "smollm2-135m")
+    code = b"".join(Path(module.__file__ or "").read_bytes() for module in _MAKERS)
+    return model.prepare_model(cache / f"smollm2-135m-{hashlib.sha256(code).hexdigest()[:12]}")
