@@ -59,9 +59,10 @@ def loading_problems(directory: Path) -> list[str]:
 
 def logit_differences(directory: Path, original: Path) -> list[str]:
     """Return the texts after which two checkpoints' logits differ in any bit."""
-    from distexpand.demo.answer import logits  # noqa: PLC0415 - slow to import
+    from distexpand.demo.answer import Speaker  # noqa: PLC0415 - slow to import
 
-    return [text for text in TEXTS if (logits(directory, text) != logits(original, text)).any()]
+    one, other = Speaker(directory), Speaker(original)
+    return [text for text in TEXTS if (one.logits(text) != other.logits(text)).any()]
 
 
 def config_differences(ours: Path, theirs: Path) -> list[str]:

@@ -133,7 +133,11 @@ def per_layer_keys(level: Mapping[str, Any], stack: LayerStack) -> tuple[str, ..
 def _every_layer_keys(level: Mapping[str, Any], stack: LayerStack) -> tuple[str, ...]:
     """Return the keys whose lists name every layer by its index, such as `moe_layers`."""
     every = list(range(stack.num_layers))
-    return tuple(key for key, value in level.items() if value == every and stack.num_layers > 1)
+    return tuple(
+        key
+        for key, value in level.items()
+        if value == every and stack.num_layers > 1 and all(type(index) is int for index in value)
+    )
 
 
 def layer_kind(layer: LayerConfig) -> str:

@@ -1,5 +1,6 @@
 """`distexpand demo`: a real expansion in a minute, checked."""
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 _NAME = "SmolLM2-135M-Instruct"
+_ANSWER_TOKENS = 32
 
 
 @click.command("demo")
@@ -51,13 +53,18 @@ def _expand(console: "Console", recipe: Path, source: Path, output: Path) -> Non
     from distexpand.commit.committer import OutputMode
     from distexpand.report.plan_report import plan_report
     from distexpand.report.progress import progress_display
+    from distexpand.report.run_report import run_report
 
     _step(console, 2, f"The plan of {recipe}, from headers alone")
     text = recipe.read_text(encoding="utf-8")
     planned = plan_expansion(text, origin=str(recipe), places={_NAME: str(source)})
-    console.print(plan_report(summarise_plan(planned, output=output), planned.plan))
+    summary = summarise_plan(planned, output=output)
+    console.print(plan_report(summary, planned.plan))
     _step(console, 3, f"The run: every byte to {output}")
+    started = time.monotonic()
     run_plan(planned.plan, output, mode=OutputMode.OVERWRITE, progress=progress_display(quiet=False))
+    seconds, done = time.monotonic() - started, summary.bytes_written
+    console.print(run_report(summary, output=str(output), seconds=seconds, bytes_done=done, peak_memory=None))
     _step(console, 4, "Verification: structure, digests, and every tensor against its source")
     report = verify_output(output, sources=True, places={_NAME: str(source)})
     if not report.ok:
@@ -68,19 +75,30 @@ def _expand(console: "Console", recipe: Path, source: Path, output: Path) -> Non
 
 
 def _compare(console: "Console", source: Path, output: Path) -> None:
-    from distexpand.demo.answer import answers, logits
+    from rich.padding import Padding
+    from rich.text import Text
+
+    from distexpand.demo.answer import Speaker
     from distexpand.demo.recipe import PROMPTS, TEXT
 
     _step(console, 5, "The proof: both models answer, token by token")
-    before, after = answers(source, PROMPTS, 40), answers(output, PROMPTS, 40)
-    for prompt, left, right in zip(PROMPTS, before, after, strict=True):
+    with console.status("  loading both models"):
+        original, expanded = Speaker(source), Speaker(output)
+    for prompt in PROMPTS:
         console.print(f"\n  [bold]{prompt}[/bold]")
-        console.print(f"  original  {' '.join(left.split())}", markup=False, highlight=False)
-        console.print(f"  expanded  {' '.join(right.split())}", markup=False, highlight=False)
-    difference = float(abs(logits(source, TEXT) - logits(output, TEXT)).max())
-    if before != after or difference != 0:
-        raise VerificationError(f"{output}: answers differ, logits by up to {difference:g}")
+        said = []
+        for name, speaker in (("original", original), ("expanded", expanded)):
+            with console.status(f"  {name} answers"):
+                said.append(" ".join(speaker.answer(prompt, _ANSWER_TOKENS).split()))
+            console.print(Padding(Text(f"{name}  {said[-1]}"), (0, 2)))
+        if said[0] != said[1]:
+            raise VerificationError(f"{output}: answers otherwise than {source}")
+    difference = float(abs(original.logits(TEXT) - expanded.logits(TEXT)).max())
+    if difference != 0:
+        raise VerificationError(f"{output}: logits differ from {source}'s by up to {difference:g}")
     console.print(
         "\n  Same answers, and logits equal bit for bit: the new blocks pass their input on unchanged"
         " until they are trained."
     )
+    console.print("  Its model card is README.md in the new model's directory. To check it again:\n")
+    console.print(f"    distexpand verify {output}", markup=False, highlight=False, soft_wrap=True)

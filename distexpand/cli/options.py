@@ -67,10 +67,17 @@ def parse_places(models: tuple[str, ...]) -> dict[str, str]:
     places: dict[str, str] = {}
     for text in models:
         name, path = parse_assignment(text)
+        if not _is_unicode(text):
+            raise UsageError(f"--model {text!r}: the path isn't UTF-8, and a plan can't hold it")
         if name in places:
             raise UsageError(f"--model {text!r}: {name or 'the default model'} is given twice")
         places[name] = path
     return places
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether an argument was UTF-8; Python hands other bytes over as lone surrogates."""
+    return not any("\ud800" <= char <= "\udfff" for char in text)
 
 
 def recipe_argument(command: Command) -> Command:

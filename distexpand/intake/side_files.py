@@ -25,7 +25,7 @@ _TOKENIZER = re.compile(
 )
 _LICENSE = re.compile(r"^(LICENSE|LICENCE|COPYING|NOTICE|USE_POLICY)", re.IGNORECASE)
 _TEXT_LIKE = re.compile(
-    r"\.(json|jinja|jinja2|py|txt|model|tiktoken|yaml|yml|md|cfg|toml|tsv|csv|spm|bpe|codes|dict)$"
+    r"\.(json|jinja|jinja2|py|txt|model|model\.v\d+\w*|tiktoken|yaml|yml|md|cfg|toml|tsv|csv|spm|bpe|codes|dict)$"
 )
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from distexpand.demo import model as demo_model
 from distexpand.demo import packages
-from distexpand.demo.answer import answers, logits
+from distexpand.demo.answer import Speaker
 from distexpand.demo.gguf_source import GgufModel, packaged_file
 from distexpand.demo.packages import require
 from distexpand.errors import MissingDependencyError, StorageError
@@ -64,10 +64,10 @@ def test_tensors_are_those_that_transformers_dequantises(smollm2: Path) -> None:
 
 def test_answers_and_logits_repeat(smollm2: Path) -> None:
     _import("transformers")
-    assert "Paris" in answers(smollm2, ["What is the capital of France?"], 12)[0]
-    first = logits(smollm2, "The capital of France is")
+    assert "Paris" in Speaker(smollm2).answer("What is the capital of France?", 12)
+    first = Speaker(smollm2).logits("The capital of France is")
     assert first.shape[1] == 49152
-    assert (first == logits(smollm2, "The capital of France is")).all()
+    assert (first == Speaker(smollm2).logits("The capital of France is")).all()
 
 
 @pytest.fixture

@@ -71,7 +71,7 @@ def test_document(raw):
 def test_bin_index_names_bin_files_only():
     raw = b'{"weight_map":{"w":"pytorch_model-00001-of-00001.bin"}}'
     assert parse_index(raw, origin="index.json", suffix=".bin")
-    with pytest.raises(CheckpointError, match="is not a .safetensors file"):
+    with pytest.raises(CheckpointError, match=r"is not a \.safetensors file"):
         parse_index(raw, origin="index.json")
 
 

@@ -1,5 +1,7 @@
 """Packing: the Hub's names and sizes, aligned tensors, the same shards every time."""
 
+import itertools
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -49,7 +51,7 @@ def test_shards_keep_to_the_size_and_tensors_to_their_alignment(
         assert [op.source_offset for op in shard.operations] == [t.operation.source_offset for t in filled]
         order.append({int(name[1:]) for name in header.tensors})
     assert sorted(set().union(*order)) == list(range(len(given_tensors)))
-    assert all(max(left) < min(right) for left, right in zip(order, order[1:], strict=False))
+    assert all(max(left) < min(right) for left, right in itertools.pairwise(order))
 
 
 def test_equal_dtypes_stay_in_their_order() -> None:

@@ -19,7 +19,7 @@ from tests.plan.catalogs import built, catalog_model, models_of, recipe_over
 
 EVERY_OPERATION = """
 slices:
-  - sources: [{model: a, layer_range: [0, 3], parameters: {scale: [{filter: up_proj, value: 0.25}, {value: 1}]}}]
+  - sources: [{model: a, layer_range: [0, 3], parameters: {scale: [{filter: up, value: 0.25}, {value: 1}]}}]
   - sources: [{model: b, layer_range: [3, 4], identity: true}]
 merge_method: passthrough
 """

@@ -1,0 +1,67 @@
+"""Blocks: an exact partition of a shard for every piece size; slices of operations fit together."""
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from distexpand.engine.blocks import cut_blocks, slice_operation
+from distexpand.plan.model import ShardPlan
+from distexpand.plan.operations import Operation, source_terms
+from tests.engine.shards import header_of, shard_plans
+
+piece_sizes = st.integers(1, 60).map(lambda n: 8 * n)
+
+
+@given(shard_plans(), piece_sizes)
+@settings(deadline=None)
+def test_blocks_and_pieces_partition_the_shard(shard: ShardPlan, piece_bytes: int) -> None:
+    header = header_of(shard)
+    tensors = sorted(header.tensors.values(), key=lambda tensor: (tensor.offset, tensor.length))
+    position = header.size
+    for block in cut_blocks(header, shard.operations, piece_bytes=piece_bytes):
+        assert block.offset == position
+        assert 0 < block.length <= piece_bytes
+        for piece in block.pieces:
+            tensor = tensors[piece.tensor]
+            assert piece.offset == position == tensor.offset + piece.number * piece_bytes
+            assert piece.length == min(piece_bytes, tensor.length - piece.number * piece_bytes)
+            for operation in piece.operations:
+                assert operation.offset == position
+                position += operation.length
+        assert position == block.offset + block.length
+    assert position == shard.size
+
+
+@given(shard_plans(), piece_sizes)
+@settings(deadline=None)
+def test_sliced_operations_read_the_same_ranges_in_order(shard: ShardPlan, piece_bytes: int) -> None:
+    pieces = [
+        operation
+        for block in cut_blocks(header_of(shard), shard.operations, piece_bytes=piece_bytes)
+        for piece in block.pieces
+        for operation in piece.operations
+    ]
+    assert _joined(pieces) == _joined(shard.operations)
+
+
+def _joined(operations: "list[Operation] | tuple[Operation, ...]") -> list[list[int]]:
+    """Return for each source term position the source bytes that are read, one by one."""
+    read: list[list[int]] = [[], [], []]
+    for operation in operations:
+        for index, (source, offset, length) in enumerate(source_terms(operation)):
+            read[index] += [source * 10**6 + byte for byte in range(offset, offset + length)]
+    return read
+
+
+@given(shard_plans(), st.data())
+@settings(deadline=None)
+def test_slices_of_slices_are_slices(shard: ShardPlan, data: st.DataObject) -> None:
+    for operation in shard.operations:
+        units = operation.length // 8
+        if units < 2:
+            continue
+        begin = 8 * data.draw(st.integers(0, units - 1))
+        length = 8 * data.draw(st.integers(1, units - begin // 8))
+        outer = slice_operation(operation, operation.offset + begin, length)
+        inner = slice_operation(outer, outer.offset, 8)
+        assert inner == slice_operation(operation, operation.offset + begin, 8)
+        assert slice_operation(operation, operation.offset, operation.length) == operation
