@@ -29,7 +29,8 @@ _OUTPUTS_BY_PART = {
     "conv": r"out_proj",
     "temporal_block": r"linear_out|o_proj",
     # feed-forward parts
-    "mlp": r"down_proj|c_proj|dense_4h_to_h|fc_out|fc2|w2|(experts\.\d+|shared_experts?|shared_mlp)\.down_proj",
+    "mlp": r"down_proj|c_proj|dense_4h_to_h|fc_out|fc2|w2|"
+    r"(experts\.\d+|shared_experts?|shared_mlp)\.down_proj",
     "feed_forward": r"w2|down_proj|value|(experts\.\d+|shared_experts?)\.(down_proj|w2)",
     "block_sparse_moe": r"experts\.\d+\.w2|output_linear|shared_experts?\.down_proj",
     "shared_mlp": r"output_linear",

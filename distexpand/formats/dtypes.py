@@ -48,6 +48,11 @@ class DType(Enum):
         """Whether arithmetic on the values alone is meaningful (no packed or scaled formats)."""
         return self in _TORCH_NAMES
 
+    @property
+    def is_scaled_float(self) -> bool:
+        """Whether the values mean nothing without scales that are kept elsewhere (8 bits and fewer)."""
+        return self.value.startswith("F") and not self.is_plain_float
+
 
 _BITS = {
     DType.F4: 4,

@@ -32,7 +32,7 @@ def default_model(places: Mapping[str, str]) -> tuple[ModelRef | None, dict[str,
     named = {name: path for name, path in places.items() if name}
     if "" not in places:
         return None, named
-    name = Path(places[""]).expanduser().resolve().name
+    name = _expand(places[""]).resolve().name
     return ModelRef(name=name), {**named, name: places[""]}
 
 

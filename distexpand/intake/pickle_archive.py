@@ -12,6 +12,7 @@ import zipfile
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from distexpand.errors import CheckpointError
 from distexpand.storage.ranges import RangeReader
@@ -24,12 +25,24 @@ _NAME_LENGTHS = struct.Struct("<HH")
 _NAME_LENGTHS_OFFSET = 26
 
 
+BinaryFile: TypeAlias = io.RawIOBase | io.BytesIO
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """A record of the archive: its data's offset in the file, and its bytes."""
+
+    offset: int
+    length: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PickleArchive:
-    """The pickle, and the bytes of every stored record by the offset where its data begins."""
+    """The pickle, and the records by name."""
 
+    pickle_name: str
     pickle: bytes
-    records: Mapping[int, int]
+    records: Mapping[str, Record]
 
 
 def read_archive(reader: RangeReader, *, origin: str) -> PickleArchive:
@@ -38,17 +51,64 @@ def read_archive(reader: RangeReader, *, origin: str) -> PickleArchive:
     Raises:
         CheckpointError: not a checkpoint in torch's zip format, compressed, or big-endian.
     """
+    file = _File(reader)
     try:
-        with zipfile.ZipFile(_File(reader)) as archive:
+        with zipfile.ZipFile(file) as archive:
             infos = archive.infolist()
             _check_plain(archive, infos, origin)
-            pickle = archive.read(_pickle_info(infos))
-            return PickleArchive(pickle=pickle, records={_data_start(reader, i): i.file_size for i in infos})
-    except (zipfile.BadZipFile, zlib.error, EOFError, LookupError, RuntimeError, ValueError, OverflowError):
+            pickle = _pickle_info(infos)
+            return PickleArchive(
+                pickle_name=pickle.filename,
+                pickle=archive.read(pickle),
+                records=_records(file, reader.size, infos),
+            )
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        struct.error,
+        EOFError,
+        LookupError,
+        RuntimeError,
+        ValueError,
+        OverflowError,
+    ):
         raise CheckpointError(
             f"{origin}: not a checkpoint in torch's zip format, or damaged",
             hint="Fetch the file again, or convert it to safetensors (load and save it with transformers).",
         ) from None
+
+
+def empty_copy(archive: PickleArchive) -> tuple[io.BytesIO, dict[int, Record]]:
+    """Return the archive with its pickle and every other record empty, and the true records by offset there.
+
+    torch tells the offset of each storage in the file that it was given. In the empty copy
+    this names the record and no more: torch may calculate offsets from the sizes of the
+    storages, which in the true file is wrong once the archive was packed again.
+    """
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as copy:
+        folder = archive.pickle_name.removesuffix("data.pkl")
+        copy.writestr(archive.pickle_name, archive.pickle)
+        copy.writestr(f"{folder}version", b"3\n")
+        for name in archive.records:
+            if name.startswith(f"{folder}data/"):
+                copy.writestr(name, b"")
+        infos = copy.infolist()
+    places = _records(file, len(file.getvalue()), infos)
+    by_offset = {
+        place.offset: archive.records[name] for name, place in places.items() if name in archive.records
+    }
+    file.seek(0)
+    return file, by_offset
+
+
+def _records(file: BinaryFile, size: int, infos: list[zipfile.ZipInfo]) -> dict[str, Record]:
+    records = {
+        info.filename: Record(offset=_data_start(file, size, info), length=info.file_size) for info in infos
+    }
+    if len(records) != len(infos):
+        raise ValueError("a record occurs twice")
+    return records
 
 
 def _pickle_info(infos: list[zipfile.ZipInfo]) -> zipfile.ZipInfo:
@@ -71,21 +131,15 @@ def _check_plain(archive: zipfile.ZipFile, infos: list[zipfile.ZipInfo], origin:
             )
 
 
-def _data_start(reader: RangeReader, info: zipfile.ZipInfo) -> int:
-    offset = info.header_offset
-    if not 0 <= offset <= reader.size - _LOCAL_HEADER_BYTES:
+def _data_start(file: BinaryFile, size: int, info: zipfile.ZipInfo) -> int:
+    if not 0 <= info.header_offset <= size - _LOCAL_HEADER_BYTES:
         raise ValueError("a record begins outside the file")
-    lengths = _read(reader, offset + _NAME_LENGTHS_OFFSET, _NAME_LENGTHS.size)
-    start: int = offset + _LOCAL_HEADER_BYTES + sum(_NAME_LENGTHS.unpack(lengths))
-    if start + info.file_size > reader.size:
+    file.seek(info.header_offset + _NAME_LENGTHS_OFFSET)
+    lengths = _NAME_LENGTHS.unpack(file.read(_NAME_LENGTHS.size))
+    start: int = info.header_offset + _LOCAL_HEADER_BYTES + sum(lengths)
+    if start + info.file_size > size:
         raise ValueError("a record ends outside the file")
     return start
-
-
-def _read(reader: RangeReader, offset: int, length: int) -> bytes:
-    buffer = bytearray(length)
-    reader.read_into(offset, memoryview(buffer))
-    return bytes(buffer)
 
 
 class _File(io.RawIOBase):
@@ -114,6 +168,7 @@ class _File(io.RawIOBase):
     def read(self, size: int = -1) -> bytes:
         left = max(0, self._reader.size - self._position)
         length = left if size < 0 else min(size, left)
-        raw = _read(self._reader, self._position, length)
+        buffer = bytearray(length)
+        self._reader.read_into(self._position, memoryview(buffer))
         self._position += length
-        return raw
+        return bytes(buffer)

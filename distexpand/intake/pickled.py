@@ -2,20 +2,20 @@
 
 torch loads the pickle under a fake tensor mode, restricted to weights: no
 storage is read, no code of the pickle is run, and each storage comes back with
-its offset in the file, so that a `.bin` is copied by byte ranges like any
+the record that it lies in, so that a `.bin` is copied by byte ranges like any
 other source. Rejected: reading the pickle ourselves (a parser for a format
 that can run code is torch's business, not ours).
 """
 
 import warnings
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 from distexpand.errors import CheckpointError, MissingDependencyError
 from distexpand.formats.catalog import TensorEntry, WeightFile
 from distexpand.formats.dtypes import DType
 from distexpand.formats.json_text import brief
-from distexpand.intake.pickle_archive import PickleArchive, read_archive
+from distexpand.intake.pickle_archive import PickleArchive, Record, empty_copy, read_archive
 from distexpand.intake.pins import digest
 from distexpand.storage.ranges import SourceStore
 
@@ -49,12 +49,12 @@ def read_pickled(store: SourceStore, path: str) -> tuple[list[TensorEntry], Weig
         archive = read_archive(reader, origin=origin)
     finally:
         reader.close()
-    state = _load(Path(store.location, path), origin)
-    entries = [_entry(name, tensor, path, archive, origin) for name, tensor in state.items()]
+    state, records = _load(archive, origin)
+    entries = [_entry(name, tensor, path, records, origin) for name, tensor in state.items()]
     return entries, WeightFile(name=path, size=reader.size, pin=digest(archive.pickle))
 
 
-def _load(file: Path, origin: str) -> dict[str, Any]:
+def _load(archive: PickleArchive, origin: str) -> tuple[dict[str, Any], dict[int, Record]]:
     try:
         import torch  # noqa: PLC0415
         from torch._subclasses.fake_tensor import FakeTensorMode  # noqa: PLC0415
@@ -66,6 +66,7 @@ def _load(file: Path, origin: str) -> dict[str, Any]:
     try:
         with warnings.catch_warnings(), FakeTensorMode():
             warnings.simplefilter("ignore")
+            file, records = empty_copy(archive)
             state = torch.load(file, weights_only=True)
     except Exception:  # noqa: BLE001  # a stranger's pickle makes torch fail in any way it likes
         raise CheckpointError(
@@ -74,10 +75,10 @@ def _load(file: Path, origin: str) -> dict[str, Any]:
         ) from None
     if not isinstance(state, dict):
         raise CheckpointError(f"{origin}: expected tensors by name, found {type(state).__name__}")
-    return state
+    return state, records
 
 
-def _entry(name: Any, tensor: Any, path: str, archive: PickleArchive, origin: str) -> TensorEntry:
+def _entry(name: Any, tensor: Any, path: str, records: Mapping[int, Record], origin: str) -> TensorEntry:
     if not isinstance(name, str) or not hasattr(tensor, "untyped_storage"):
         raise CheckpointError(f"{origin}: entry {brief(name)} is not a tensor")
     dtype = _DTYPES.get(str(tensor.dtype).removeprefix("torch."))
@@ -86,13 +87,18 @@ def _entry(name: Any, tensor: Any, path: str, archive: PickleArchive, origin: st
             f"{origin}: tensor {brief(name)} ({tensor.dtype}) isn't a plain contiguous one",
             hint="Convert the checkpoint to safetensors first (load and save it with transformers).",
         )
-    start = getattr(tensor.untyped_storage(), "_checkpoint_offset", None)
+    record = records.get(getattr(tensor.untyped_storage(), "_checkpoint_offset", -1))
     begin = tensor.storage_offset() * tensor.element_size()
     length = tensor.numel() * tensor.element_size()
-    if start is None or begin + length > archive.records.get(start, 0):
+    if record is None or begin + length > record.length:
         raise CheckpointError(f"{origin}: tensor {brief(name)} goes beyond its record in the archive")
     return TensorEntry(
-        name=name, dtype=dtype, shape=tuple(tensor.shape), file=path, offset=start + begin, length=length
+        name=name,
+        dtype=dtype,
+        shape=tuple(tensor.shape),
+        file=path,
+        offset=record.offset + begin,
+        length=length,
     )
 
 

@@ -13,10 +13,6 @@ from distexpand.plan.operations import Blend, Copy, Operation, Scale, Term, Zero
 SourceNumber: TypeAlias = Callable[[str, str], int]
 """Gives the position in the plan's sources of a model's file."""
 
-_SCALED_FLOATS = frozenset(
-    {DType.F4, DType.F6_E2M3, DType.F6_E3M2, DType.F8_E4M3, DType.F8_E5M2, DType.F8_E8M0}
-)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutputTensor:
@@ -56,7 +52,7 @@ class Casting:
             RecipeError: a block-scaled or packed float would have to be cast.
         """
         wanted = self.out_dtype or self.dtype
-        if source.dtype in _SCALED_FLOATS and wanted is not None:
+        if source.dtype.is_scaled_float and wanted is not None:
             raise RecipeError(
                 f"{model}: tensor {source.name!r} is {source.dtype.value} and can't be cast alone: "
                 "its values mean nothing without their scales",
