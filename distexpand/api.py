@@ -17,16 +17,16 @@ from distexpand.commit.occupied import refuse_output_in_source, require_vacant
 from distexpand.engine.space import disk_bytes, peak_memory_bytes
 from distexpand.errors import CheckpointError, RecipeError, StorageError, UsageError
 from distexpand.findings import Finding
-from distexpand.intake.checkpoint import Checkpoint, read_checkpoint
-from distexpand.intake.locate import default_model, locate, unused_places
-from distexpand.intake.side_files import is_tokenizer_file
-from distexpand.plan.build import CarriedFile, build_plan
+from distexpand.intake.checkpoint import read_checkpoint
+from distexpand.intake.locate import default_model, locate
+from distexpand.intake.models import open_models
+from distexpand.plan.build import build_plan
 from distexpand.plan.check import check_plan
 from distexpand.plan.lint import lint_sources
 from distexpand.plan.model import Plan, TextFile
 from distexpand.plan.pack import DEFAULT_SHARD_SIZE
-from distexpand.plan.sources import SourceModel, source_model
-from distexpand.recipe.canonical import ModelRef, Recipe
+from distexpand.plan.sources import source_model
+from distexpand.recipe.canonical import ModelRef
 from distexpand.recipe.lint import lint_recipe
 from distexpand.recipe.lower import lower
 from distexpand.recipe.parse import parse_recipe
@@ -103,38 +103,21 @@ def plan_expansion(
     """
     default, places = default_model(places or {})
     draft = parse_recipe(recipe_text, origin=origin, default_model=default)
-    spare = unused_places(places, draft.models)
-    if spare:
-        raise UsageError(
-            f"--model {spare[0]}=...: the recipe names no such model",
-            hint=f"It names {', '.join(str(model) for model in draft.models)}.",
-        )
-    checkpoints = {ref: read_checkpoint(ref, locate(ref, places)) for ref in draft.models}
-    models = {ref: source_model(ref, c.config, c.catalog) for ref, c in checkpoints.items()}
-    counts = {ref: model.stack.num_layers for ref, model in models.items()}
-    recipe = lower(draft, counts)
-    return _build(recipe, checkpoints, models, counts, shard_size)
-
-
-def _build(
-    recipe: Recipe,
-    checkpoints: Mapping[ModelRef, Checkpoint],
-    models: Mapping[ModelRef, SourceModel],
-    counts: Mapping[ModelRef, int],
-    shard_size: int,
-) -> PlannedExpansion:
+    opened = open_models(draft, places)
+    recipe = lower(draft, opened.layer_counts)
     built = build_plan(
         recipe,
         canonical_yaml(recipe),
-        models,
-        _carried_files(recipe, checkpoints),
-        {ref: checkpoint.location for ref, checkpoint in checkpoints.items()},
+        opened.models,
+        opened.carried_files(recipe),
+        opened.locations,
         shard_size=shard_size,
     )
-    all_side_files = [file for checkpoint in checkpoints.values() for file in _side_files(checkpoint)]
     findings = (
-        *lint_recipe(recipe, counts),
-        *lint_sources(recipe, models, all_side_files),
+        *lint_recipe(recipe, opened.layer_counts),
+        *lint_sources(
+            recipe, opened.models, [file for files in opened.side_files.values() for file in files]
+        ),
         *built.findings,
     )
     card = TextFile(name=CARD_NAME, text=_card(built.plan))
@@ -143,23 +126,9 @@ def _build(
     return PlannedExpansion(
         plan=plan,
         findings=findings,
-        layers_before=counts[recipe.base_model],
+        layers_before=opened.models[recipe.base_model].stack.num_layers,
         remapped_keys=built.remapped_keys,
     )
-
-
-def _carried_files(recipe: Recipe, checkpoints: Mapping[ModelRef, Checkpoint]) -> list[CarriedFile]:
-    """Return the base model's side files, the tokenizer's ones from the tokenizer's model."""
-    base = [file for file in _side_files(checkpoints[recipe.base_model]) if not is_tokenizer_file(file.name)]
-    tokenizer = [file for file in _side_files(checkpoints[recipe.tokenizer]) if is_tokenizer_file(file.name)]
-    return [*base, *tokenizer]
-
-
-def _side_files(checkpoint: Checkpoint) -> list[CarriedFile]:
-    return [
-        CarriedFile(model=checkpoint.model, name=file.name, size=file.size, pin=file.pin)
-        for file in checkpoint.side_files
-    ]
 
 
 def _card(plan: Plan) -> str:

@@ -24,6 +24,7 @@ _UNITS = {
     "gi": 2**30,
     "ti": 2**40,
 }
+_MAX_SIZE = 10**18
 
 
 def parse_size(text: str) -> int:
@@ -35,9 +36,10 @@ def parse_size(text: str) -> int:
     match = _SIZE.match(text)
     unit = match[2].lower() if match else None
     factor = _UNITS.get(unit) if unit is not None else None
-    if match is None or factor is None or float(match[1]) == 0:
+    size = float(match[1]) * factor if match is not None and factor is not None else 0.0
+    if not 1 <= size <= _MAX_SIZE:
         raise UsageError(f"--shard-size {text!r} is not a size", hint="Write it as 5GB or 500MB.")
-    return int(float(match[1]) * factor)
+    return int(size)
 
 
 def read_recipe(recipe: str) -> tuple[str, str]:
@@ -46,14 +48,13 @@ def read_recipe(recipe: str) -> tuple[str, str]:
     Raises:
         UsageError: the file can't be read or isn't text.
     """
-    if recipe == "-":
-        return sys.stdin.read(), "standard input"
-    path = Path(recipe)
+    name = "standard input" if recipe == "-" else recipe
     try:
-        return path.read_text(encoding="utf-8"), recipe
+        raw = sys.stdin.buffer.read() if recipe == "-" else Path(recipe).read_bytes()
+        return raw.decode("utf-8"), name
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise UsageError(f"{recipe}: can't read the recipe: {reason}") from None
+        raise UsageError(f"{name}: can't read the recipe: {reason}") from None
 
 
 def parse_places(models: tuple[str, ...]) -> dict[str, str]:

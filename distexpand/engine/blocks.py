@@ -40,15 +40,16 @@ class Block:
 def cut_blocks(
     header: Header, operations: Sequence[Operation], *, piece_bytes: int = PIECE_BYTES
 ) -> Iterator[Block]:
-    """Yield the blocks of a shard in order; they cover its data exactly once."""
+    """Yield the blocks of a shard in order; they cover its data exactly once.
+
+    Of a header that leaves some of the shard's tensors out, they cover those that it has.
+    """
     waiting: list[Piece] = []
-    size = 0
     for piece in _pieces(header, operations, piece_bytes):
-        if waiting and size + piece.length > piece_bytes:
+        if waiting and not _continues(waiting, piece, piece_bytes):
             yield _block(waiting)
-            waiting, size = [], 0
+            waiting = []
         waiting.append(piece)
-        size += piece.length
     if waiting:
         yield _block(waiting)
 
@@ -93,6 +94,12 @@ def _pieces(header: Header, operations: Sequence[Operation], piece_bytes: int) -
             yield Piece(
                 tensor=index, number=number, offset=begin, length=end - begin, operations=tuple(filling)
             )
+
+
+def _continues(pieces: list[Piece], piece: Piece, piece_bytes: int) -> bool:
+    last = pieces[-1]
+    adjacent = piece.offset == last.offset + last.length
+    return adjacent and piece.offset + piece.length - pieces[0].offset <= piece_bytes
 
 
 def _block(pieces: list[Piece]) -> Block:

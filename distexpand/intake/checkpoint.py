@@ -10,19 +10,11 @@ from distexpand.formats.json_text import load_json_object
 from distexpand.intake.pins import digest, read_whole
 from distexpand.intake.side_files import is_side_file
 from distexpand.intake.weights import read_catalog
+from distexpand.plan.build import CarriedFile
 from distexpand.recipe.canonical import ModelRef
 from distexpand.storage.ranges import SourceStore
 
 CONFIG_NAME = "config.json"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SideFile:
-    """A file carried over as it is; `pin` is the SHA-256 of its bytes."""
-
-    name: str
-    size: int
-    pin: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +25,7 @@ class Checkpoint:
     location: str
     config: Mapping[str, Any]
     catalog: Catalog
-    side_files: tuple[SideFile, ...]
+    side_files: tuple[CarriedFile, ...]
 
     @property
     def origin(self) -> str:
@@ -59,10 +51,18 @@ def read_checkpoint(model: ModelRef, store: SourceStore) -> Checkpoint:
         location=store.location,
         config=config,
         catalog=read_catalog(store, files),
-        side_files=tuple(_side_file(store, name) for name in sorted(files) if is_side_file(name)),
+        side_files=read_side_files(model, store),
     )
 
 
-def _side_file(store: SourceStore, name: str) -> SideFile:
-    raw = read_whole(store, name)
-    return SideFile(name=name, size=len(raw), pin=digest(raw))
+def read_side_files(model: ModelRef, store: SourceStore) -> tuple[CarriedFile, ...]:
+    """Return a checkpoint's side files by name, which may be all that it has.
+
+    Raises:
+        StorageError: a file can't be read.
+    """
+    found = []
+    for name in sorted(filter(is_side_file, store.files())):
+        raw = read_whole(store, name)
+        found.append(CarriedFile(model=model, name=name, size=len(raw), pin=digest(raw)))
+    return tuple(found)

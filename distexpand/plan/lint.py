@@ -27,11 +27,11 @@ def lint_sources(
     recipe: Recipe, models: Mapping[ModelRef, SourceModel], side_files: Sequence[CarriedFile]
 ) -> tuple[Finding, ...]:
     """Return findings about sources that differ from each other."""
-    used = [models[ref] for ref in recipe.models()]
+    used = [models[ref] for ref in recipe.models() if ref in models]
     return (
         *_mixed_dtypes(recipe, used),
         *_vocabularies(used),
-        *_tokenizers(used, side_files),
+        *_tokenizers(side_files),
         *_configs(models[recipe.base_model], used),
         *_tied_head(recipe, models),
     )
@@ -66,13 +66,13 @@ def _vocabularies(used: Sequence[SourceModel]) -> Iterator[Finding]:
         )
 
 
-def _tokenizers(used: Sequence[SourceModel], side_files: Sequence[CarriedFile]) -> Iterator[Finding]:
+def _tokenizers(side_files: Sequence[CarriedFile]) -> Iterator[Finding]:
     for name in _TOKENIZER_CORE:
         pins = {file.model: file.pin for file in side_files if file.name == name}
         if len(set(pins.values())) > 1:
             yield Finding(
                 code="tokenizers-differ",
-                message=f"{name} differs between {', '.join(str(model.model) for model in used)}",
+                message=f"{name} differs between {', '.join(map(str, pins))}",
                 advice="Check that the models speak the same tokens; set tokenizer_source to choose one.",
             )
 

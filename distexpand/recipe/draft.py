@@ -113,8 +113,12 @@ class Draft:
     @property
     def models(self) -> tuple[ModelRef, ...]:
         """Every model that the recipe names, in order of first use."""
-        outside = [self.base_model, self.tokenizer]
-        return tuple(dict.fromkeys([*self._sources(), *outside]))
+        return tuple(dict.fromkeys([*self.weighted_models, self.tokenizer]))
+
+    @property
+    def weighted_models(self) -> tuple[ModelRef, ...]:
+        """The models whose weights or config are used; another may give its tokenizer only."""
+        return tuple(dict.fromkeys([*self._sources(), self.base_model]))
 
     @property
     def layered_models(self) -> tuple[ModelRef, ...]:

@@ -17,7 +17,7 @@ merge_method: passthrough
 """
 SCALED = """
 slices:
-  - sources: [{model: a, layer_range: [0, 4], parameters: {scale: [{filter: q_proj, value: 0.7}, {value: 1}]}}]
+  - sources: [{model: a, layer_range: [0, 4], parameters: {scale: [{filter: q_, value: 0.7}, {value: 1}]}}]
   - sources: [{model: a, layer_range: [2, 4], parameters: {scale: 0.5}}]
 merge_method: passthrough
 """

@@ -1,13 +1,14 @@
 """Bad input: a message, an exit code, no traceback, and nothing left behind."""
 
 import json
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.api.small import BLOCKS, tree
-from tests.cli.calls import Cli, call
+from tests.cli.calls import Cli, call, command
 
 RECIPES: dict[str, str] = {
     "empty": "",
@@ -75,6 +76,9 @@ def test_recipes_that_aren_t_text(cli: Cli, recipe: Path, tmp_path: Path, raw: b
     recipe.write_bytes(raw)
     assert cli("plan", recipe).code == 2
     assert cli("run", recipe, tmp_path / "out").code == 2
+    piped = subprocess.run(command("plan", "-"), input=raw, capture_output=True, check=False)
+    assert piped.returncode == 2
+    assert b"Traceback" not in piped.stderr
     assert not (tmp_path / "out").exists()
 
 

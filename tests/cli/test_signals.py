@@ -1,5 +1,6 @@
 """Interrupted by a signal: exit code 130, and resumable to the same bytes."""
 
+import shutil
 import signal
 import subprocess
 import time
@@ -64,3 +65,4 @@ def test_interrupted_and_resumed(
     assert call(*run, output, "--resume").code == 0
     assert tree(output) == expected
     assert {name: (output / name).stat().st_ino for name in done} == done
+    shutil.rmtree(output)

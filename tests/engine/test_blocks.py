@@ -1,5 +1,7 @@
 """Blocks: an exact partition of a shard for every piece size; slices of operations fit together."""
 
+from dataclasses import replace
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -65,3 +67,19 @@ def test_slices_of_slices_are_slices(shard: ShardPlan, data: st.DataObject) -> N
         inner = slice_operation(outer, outer.offset, 8)
         assert inner == slice_operation(operation, operation.offset + begin, 8)
         assert slice_operation(operation, operation.offset, operation.length) == operation
+
+
+@given(shard_plans(), piece_sizes, st.sets(st.integers(0, 4)))
+@settings(deadline=None)
+def test_blocks_never_span_tensors_that_are_left_out(
+    shard: ShardPlan, piece_bytes: int, left_out: set[int]
+) -> None:
+    whole = header_of(shard)
+    kept = {name: tensor for name, tensor in whole.tensors.items() if int(name[1:]) not in left_out}
+    starts = {tensor.offset for tensor in kept.values() if tensor.length}
+    operations = [operation for operation in shard.operations if operation.offset in starts]
+    covered = []
+    for block in cut_blocks(replace(whole, tensors=kept), operations, piece_bytes=piece_bytes):
+        assert block.length == sum(piece.length for piece in block.pieces) <= piece_bytes
+        covered += range(block.offset, block.offset + block.length)
+    assert covered == [n for t in kept.values() for n in range(t.offset, t.offset + t.length)]

@@ -1,0 +1,67 @@
+"""All models of a recipe, found and read without their weights."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from distexpand.errors import UsageError
+from distexpand.intake.checkpoint import read_checkpoint, read_side_files
+from distexpand.intake.locate import locate, unused_places
+from distexpand.intake.side_files import is_tokenizer_file
+from distexpand.plan.build import CarriedFile
+from distexpand.plan.sources import SourceModel, source_model
+from distexpand.recipe.canonical import ModelRef, Recipe
+from distexpand.recipe.draft import Draft
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenedModels:
+    """What planning needs of a recipe's models.
+
+    `models` are those that give weights or config; `side_files` and `locations` also have
+    one that gives its tokenizer only.
+    """
+
+    models: Mapping[ModelRef, SourceModel]
+    side_files: Mapping[ModelRef, tuple[CarriedFile, ...]]
+    locations: Mapping[ModelRef, str]
+
+    @property
+    def layer_counts(self) -> dict[ModelRef, int]:
+        """Number of layers of each model."""
+        return {ref: model.stack.num_layers for ref, model in self.models.items()}
+
+    def carried_files(self, recipe: Recipe) -> list[CarriedFile]:
+        """Return the base model's side files, the tokenizer's ones from the tokenizer's model."""
+        base, tokenizer = self.side_files[recipe.base_model], self.side_files[recipe.tokenizer]
+        return [
+            *(file for file in base if not is_tokenizer_file(file.name)),
+            *(file for file in tokenizer if is_tokenizer_file(file.name)),
+        ]
+
+
+def open_models(draft: Draft, places: Mapping[str, str]) -> OpenedModels:
+    """Find and read the models of a recipe.
+
+    Args:
+        draft: the parsed recipe.
+        places: path by model name.
+
+    Raises:
+        DistexpandError: a model isn't there, is damaged, or has no layers that can be found.
+    """
+    spare = unused_places(places, draft.models)
+    if spare:
+        raise UsageError(
+            f"--model {spare[0]}=...: the recipe names no such model",
+            hint=f"It names {', '.join(str(model) for model in draft.models)}.",
+        )
+    stores = {ref: locate(ref, places) for ref in draft.models}
+    checkpoints = {ref: read_checkpoint(ref, stores[ref]) for ref in draft.weighted_models}
+    side_files = {ref: checkpoint.side_files for ref, checkpoint in checkpoints.items()}
+    if draft.tokenizer not in side_files:
+        side_files[draft.tokenizer] = read_side_files(draft.tokenizer, stores[draft.tokenizer])
+    return OpenedModels(
+        models={ref: source_model(ref, c.config, c.catalog) for ref, c in checkpoints.items()},
+        side_files=side_files,
+        locations={ref: store.location for ref, store in stores.items()},
+    )
