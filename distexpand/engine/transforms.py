@@ -1,11 +1,13 @@
 """Elementwise transforms with torch, on blocks; each equals the plain computation on the whole tensor.
 
 Every step is elementwise with a stated dtype, so the result doesn't depend on
-where a tensor is cut. Products are rounded before they are added: a fused
-multiply-add rounds once, and only some processors and code paths fuse. A NaN
-comes out as the one quiet NaN of its dtype: its bits would otherwise tell
-whether a vector instruction or the loop for the rest had made it. torch is
-imported with the first transform: a run of copies never pays for it.
+where a tensor is cut. A float32 blend is computed in float64 and rounded at
+every term: the product of two float32 is exact there, so the sum is that of a
+fused multiply-add (which is what mergekit gets where the processor fuses) on
+every processor. A NaN comes out as the one quiet NaN of its dtype: its bits
+would otherwise tell whether a vector instruction or the loop for the rest had
+made it. torch is imported with the first transform: a run of copies never pays
+for it.
 """
 
 from collections.abc import Callable, Iterator
@@ -129,8 +131,8 @@ def _blended(operation: Blend, terms: list[Any]) -> Any:
     wide = torch.float64 if operation.compute is DType.F64 else torch.float32
     weights = torch.tensor(operation.weights, dtype=wide)
     total = torch.zeros(len(terms[0]), dtype=wide)
-    for term, weight in zip(terms, weights, strict=True):
-        total.add_(term.to(compute).to(wide) * weight)
+    for term, weight in zip(terms, weights.double(), strict=True):
+        total = torch.add(total, term.to(compute).double().mul_(weight)).to(wide)
     if operation.normalize:
         total.div_(weights.sum())
     return total.to(compute)

@@ -56,11 +56,11 @@ class Scale:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Blend:
-    """The sum of terms times weights, accumulated in float32, in float64 where `compute` is that.
+    """The sum of terms times weights, kept in float32, in float64 where `compute` is that.
 
-    Each product is rounded before it is added. With `normalize` the sum is divided by the
-    sum of the weights. It is rounded to `compute` before it is cast to `target` (mergekit's
-    `linear`).
+    Each term is multiplied and added in float64 before the sum is rounded again. With
+    `normalize` the sum is divided by the sum of the weights. It is rounded to `compute`
+    before it is cast to `target` (mergekit's `linear`).
     """
 
     offset: int

@@ -113,7 +113,7 @@ def _plain_blend(operation: Blend, readers: Sequence[RangeReader]) -> Any:
     values = [_whole(term, operation, readers).to(compute).to(wide) for term in operation.terms]
     total = torch.zeros_like(values[0])
     for value, weight in zip(values, weights, strict=True):
-        total = total + value * weight
+        total = (total.double() + value.double() * weight.double()).to(wide)
     return (total / weights.sum() if operation.normalize else total).to(compute)
 
 

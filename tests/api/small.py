@@ -1,5 +1,6 @@
 """Small checkpoints, plans over them, and outputs as bytes, for tests that run the whole program."""
 
+from hashlib import file_digest
 from pathlib import Path
 
 from distexpand.api import plan_expansion
@@ -55,6 +56,16 @@ def tree(directory: Path) -> dict[str, bytes]:
         for path in sorted(directory.rglob("*"))
         if path.is_file()
     }
+
+
+def digests(directory: Path) -> dict[str, str]:
+    """Return the SHA-256 of every file of a directory, hidden ones too."""
+    found = {}
+    for path in sorted(directory.rglob("*")):
+        if path.is_file():
+            with path.open("rb") as file:
+                found[path.relative_to(directory).as_posix()] = file_digest(file, "sha256").hexdigest()
+    return found
 
 
 def identities(directory: Path) -> dict[str, tuple[int, int]]:

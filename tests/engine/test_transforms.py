@@ -138,8 +138,9 @@ def test_finite_values_equal_the_direct_expression(dtypes: tuple[DType, DType, D
         else:
             wide = torch.float64 if compute is DType.F64 else torch.float32
             weights = torch.tensor([0.3, -1.7, 0.9], dtype=wide)
-            y, z = others
-            total = x.to(wide) * weights[0] + y.to(wide) * weights[1] + z.to(wide) * weights[2]
+            total = torch.zeros(len(x), dtype=wide)
+            for term, weight in zip((x, *others), weights.double(), strict=True):
+                total = (total.double() + term.double() * weight).to(wide)
             expected = (total / weights.sum()).to(as_torch[compute])
         expected = expected.to(as_torch[target])
         found = torch.frombuffer(bytearray(plain_bytes(operation, readers)), dtype=as_torch[target])
