@@ -9,13 +9,14 @@ a table of per-layer keys, which would be stale with the next model.
 
 import copy
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from distexpand.architecture.stack import COUNT_KEYS, LayerStack
 from distexpand.errors import ArchitectureError
 from distexpand.findings import Finding
+from distexpand.formats.json_text import brief
 
 _RULES_BY_LAYER = {
     "attention_types": "",
@@ -54,11 +55,18 @@ _HARMLESS_RULES = {"decoder_sparse_step": 1, "moe_layer_freq": 1}
 _INDEXED_MODELS = frozenset({"beam", "diffllama"})
 """Models whose layers compute with their own index, so that a layer in another place is another layer."""
 
-_NOT_PER_LAYER = re.compile(
-    r"^architectures$|(^|_)(token_)?ids?$|_(tokens|section|limit|range|multipliers|factors?|sizes|strides|"
-    r"kernels|stages|features|betas)$"
+_NEVER_PER_LAYER = re.compile(r"^architectures$|(^|_)(token_)?ids?$|_tokens$")
+"""Names of lists that are as long as the stack only by chance."""
+
+_PER_LAYER_IN_TALL_STACKS = re.compile(
+    r"_(section|limit|range|multipliers|factors?|sizes|strides|kernels|stages|features|betas)$"
 )
-"""Names of lists that are as long as the stack only by chance, as in a model of two or three layers."""
+"""Names of lists that are as long as the stack only by chance where that has a few layers."""
+
+_FEW_LAYERS = 6
+
+_SPEAKS_OF_LAYERS = re.compile(r"layers?_.*(ids|idxs?|ind(ic|ex)es)$|^block_types$|_pattern$")
+"""Names of keys that speak of layers by index or pattern, in models that the table above doesn't know."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +113,12 @@ def remap_config(
         levels.append(levels[-1][key])
     level = levels[-1]
     keys = per_layer_keys(level, stack)
-    findings = (*_stale_rules(level, keys), *_indexed_layers(level))
+    findings = (
+        *_stale_rules(level, keys),
+        *_unknown_rules(level, keys),
+        *_layer_names(config, stack),
+        *_indexed_layers(level),
+    )
     for key in keys:
         level[key] = [_value(key, layer) for layer in layers]
     for key in _every_layer_keys(level, stack):
@@ -126,8 +139,14 @@ def per_layer_keys(level: Mapping[str, Any], stack: LayerStack) -> tuple[str, ..
         if isinstance(value, list)
         and len(value) == stack.num_layers
         and key not in indices
-        and not _NOT_PER_LAYER.search(key)
+        and not _is_long_by_chance(key, stack.num_layers)
     )
+
+
+def _is_long_by_chance(key: str, num_layers: int) -> bool:
+    if _NEVER_PER_LAYER.search(key):
+        return True
+    return num_layers <= _FEW_LAYERS and _PER_LAYER_IN_TALL_STACKS.search(key) is not None
 
 
 def _every_layer_keys(level: Mapping[str, Any], stack: LayerStack) -> tuple[str, ...]:
@@ -180,6 +199,52 @@ def _stale_rules(level: Mapping[str, Any], remapped: Sequence[str]) -> list[Find
         and overruled_by not in remapped
         and level.get(_RULE_SWITCHES.get(key, key))
     ]
+
+
+def _unknown_rules(level: Mapping[str, Any], remapped: Sequence[str]) -> list[Finding]:
+    return [
+        Finding(
+            code="config-rule",
+            message=f"config.json: {key!r} = {brief(value)} may speak of layers and is kept as it is",
+            advice="Check that it is right for the new order of layers.",
+        )
+        for key, value in level.items()
+        if _SPEAKS_OF_LAYERS.search(key)
+        and value not in (None, [], "", 0)
+        and key not in remapped
+        and key not in _RULES_BY_LAYER
+    ]
+
+
+def _layer_names(config: Mapping[str, Any], stack: LayerStack) -> list[Finding]:
+    """Report values that name tensors of single layers, such as `modules_to_not_convert`."""
+    named = re.compile(re.escape(stack.prefix) + r"\d")
+    found: dict[str, str] = {}
+    for path, text in _texts(config, ""):
+        if named.search(text):
+            found.setdefault(path, text)
+    return [
+        Finding(
+            code="config-rule",
+            message=f"config.json: {path!r} names layers by their old numbers ({brief(text)}) and is kept",
+            advice="Check that it is right for the new order of layers.",
+        )
+        for path, text in sorted(found.items())
+    ]
+
+
+def _texts(value: Any, path: str) -> Iterator[tuple[str, str]]:
+    """Yield every text of a config, names of keys included, with the keys that lead to it."""
+    if isinstance(value, str):
+        yield path, value
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            inside = f"{path}.{key}" if path else str(key)
+            yield inside, str(key)
+            yield from _texts(inner, inside)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _texts(inner, path)
 
 
 def _indexed_layers(level: Mapping[str, Any]) -> list[Finding]:

@@ -1,12 +1,15 @@
 """Where the models of a recipe lie: the command line's word first, then a directory of that name."""
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
 from distexpand.errors import UsageError
 from distexpand.recipe.canonical import ModelRef
 from distexpand.storage.local import LocalSource
+
+_CACHED = re.compile(r"/models--(?P<name>[^/]+)/snapshots/(?P<revision>[0-9a-f]{40})/?$")
 
 
 def parse_assignment(text: str) -> tuple[str, str]:
@@ -27,13 +30,19 @@ def default_model(places: Mapping[str, str]) -> tuple[ModelRef | None, dict[str,
     """Name the model that was given without a name, by its directory.
 
     The directory's own name, not its path: what goes into an output must not depend on
-    where a source lies.
+    where a source lies. A snapshot in the Hub's cache has the name and revision that it is
+    cached under.
     """
     named = {name: path for name, path in places.items() if name}
     if "" not in places:
         return None, named
-    name = _expand(places[""]).resolve().name
-    return ModelRef(name=name), {**named, name: places[""]}
+    path = _expand(places[""]).absolute()
+    cached = _CACHED.search(str(path))
+    if cached:
+        ref = ModelRef(name=cached["name"].replace("--", "/", 1), revision=cached["revision"])
+    else:
+        ref = ModelRef(name=path.resolve().name)
+    return ref, {**named, str(ref): places[""]}
 
 
 def locate(model: ModelRef, places: Mapping[str, str]) -> LocalSource:

@@ -32,6 +32,7 @@ _TEXT_LIKE = re.compile(
 def is_side_file(name: str) -> bool:
     """Whether a file is carried over: tokenizer, templates, generation config, custom code, licence.
 
+    Custom code lies beside the config: transformers follows imports within that folder only.
     Weights in any format, pictures, training leftovers, what describes the source alone and
     what this program writes itself are not; nor is a name that can't be printed.
     """
@@ -39,7 +40,7 @@ def is_side_file(name: str) -> bool:
         return False
     if not name.isprintable():
         return False
-    if "/" in name and not name.startswith(_TEMPLATES) and not name.endswith(".py"):
+    if "/" in name and not name.startswith(_TEMPLATES):
         return False
     return bool(_LICENSE.match(name) or _TEXT_LIKE.search(name))
 

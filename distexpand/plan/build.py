@@ -8,11 +8,12 @@ from typing import Any
 from distexpand.architecture.config_remap import remap_config
 from distexpand.findings import Finding
 from distexpand.formats.dtypes import DType
+from distexpand.plan.fit import check_fit
 from distexpand.plan.model import CopiedFile, Plan, SourceFile, TextFile
 from distexpand.plan.origins import layer_configs, layer_origins
 from distexpand.plan.pack import pack
 from distexpand.plan.resolve import Resolver, resolve_tensors
-from distexpand.plan.sources import SourceModel, check_fit
+from distexpand.plan.sources import SourceModel
 from distexpand.recipe.canonical import ModelRef, Recipe
 
 CONFIG_NAME = "config.json"

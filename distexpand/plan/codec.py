@@ -44,6 +44,15 @@ def plan_digest(plan: Plan) -> str:
     return hashlib.sha256(_dump(document)).hexdigest()
 
 
+def same_work(first: Plan, second: Plan) -> bool:
+    """Whether two plans make the same model: they differ in places and in texts beside the config at most.
+
+    The wording of a model card changes from version to version; a run that was begun needn't
+    be thrown away for that.
+    """
+    return plan_digest(_without_words(first)) == plan_digest(_without_words(second))
+
+
 def encode_plan(plan: Plan) -> bytes:
     """Return the plan as JSON, zstd-compressed where that is large."""
     raw = _dump(_to_document(plan))
@@ -74,6 +83,10 @@ def decode_plan(raw: bytes, *, origin: str) -> Plan:
         raise UsageError(f"{origin}: damaged plan: fields are missing or of the wrong kind") from None
     check_plan(plan)
     return plan
+
+
+def _without_words(plan: Plan) -> Plan:
+    return dataclasses.replace(plan, texts=tuple(text for text in plan.texts if text.name == "config.json"))
 
 
 def _decompressed(raw: bytes) -> bytes:

@@ -5,21 +5,26 @@ from typing import Any
 
 from distexpand.findings import Finding
 from distexpand.plan.build import CarriedFile
-from distexpand.plan.sources import SourceModel
+from distexpand.plan.fit import is_tied
+from distexpand.plan.sources import SourceModel, used_sources
 from distexpand.recipe.canonical import ModelRef, Recipe
 
-_SHOULD_AGREE = (
-    "hidden_act",
-    "num_attention_heads",
-    "num_key_value_heads",
-    "rms_norm_eps",
-    "layer_norm_eps",
-    "rope_theta",
-    "rope_scaling",
-    "rope_parameters",
-    "sliding_window",
-    "tie_word_embeddings",
-)
+_SHOULD_AGREE = {
+    "attention_bias": False,
+    "head_dim": None,
+    "hidden_act": None,
+    "layer_norm_eps": None,
+    "mlp_bias": False,
+    "num_attention_heads": None,
+    "num_key_value_heads": None,
+    "partial_rotary_factor": None,
+    "rms_norm_eps": None,
+    "sliding_window": None,
+    "tie_word_embeddings": None,
+}
+"""Keys by which layers compute, with what an absent key means; nothing where that depends on the class."""
+
+_ROPE_THETA = 10_000.0
 _TOKENIZER_CORE = ("tokenizer.json", "tokenizer.model", "vocab.json", "tekken.json")
 
 
@@ -27,11 +32,13 @@ def lint_sources(
     recipe: Recipe, models: Mapping[ModelRef, SourceModel], side_files: Sequence[CarriedFile]
 ) -> tuple[Finding, ...]:
     """Return findings about sources that differ from each other."""
-    used = [models[ref] for ref in recipe.models() if ref in models]
+    named = [source.model for part in recipe.parts() for source in used_sources(part)]
+    used = [models[ref] for ref in dict.fromkeys([*named, recipe.base_model])]
+    read = {*named, recipe.base_model, recipe.tokenizer}
     return (
         *_mixed_dtypes(recipe, used),
         *_vocabularies(used),
-        *_tokenizers(side_files),
+        *_tokenizers(recipe, [file for file in side_files if file.model in read]),
         *_configs(models[recipe.base_model], used),
         *_tied_head(recipe, models),
     )
@@ -66,7 +73,14 @@ def _vocabularies(used: Sequence[SourceModel]) -> Iterator[Finding]:
         )
 
 
-def _tokenizers(side_files: Sequence[CarriedFile]) -> Iterator[Finding]:
+def _tokenizers(recipe: Recipe, side_files: Sequence[CarriedFile]) -> Iterator[Finding]:
+    having = {file.model for file in side_files if file.name in _TOKENIZER_CORE}
+    if having and recipe.tokenizer not in having:
+        yield Finding(
+            code="no-tokenizer",
+            message=f"{recipe.tokenizer}: has no tokenizer files, so the output gets none",
+            advice=f"Set tokenizer_source to a model that has them: {', '.join(map(str, sorted(having)))}.",
+        )
     for name in _TOKENIZER_CORE:
         pins = {file.model: file.pin for file in side_files if file.name == name}
         if len(set(pins.values())) > 1:
@@ -79,9 +93,10 @@ def _tokenizers(side_files: Sequence[CarriedFile]) -> Iterator[Finding]:
 
 def _configs(base: SourceModel, used: Sequence[SourceModel]) -> Iterator[Finding]:
     for model in used:
-        for key in _SHOULD_AGREE:
-            left, right = base.stack_config.get(key), model.stack_config.get(key)
-            if left != right and not _defaulted(left, right):
+        left_values, right_values = _telling_values(base), _telling_values(model)
+        for key, left in left_values.items():
+            right = right_values[key]
+            if left != right and left is not None and right is not None:
                 yield Finding(
                     code="configs-differ",
                     message=f"{model.model}: config key {key!r} is {right!r}, "
@@ -89,13 +104,25 @@ def _configs(base: SourceModel, used: Sequence[SourceModel]) -> Iterator[Finding
                 )
 
 
-def _defaulted(left: Any, right: Any) -> bool:
-    return left is None or right is None
+def _telling_values(model: SourceModel) -> dict[str, Any]:
+    level = model.stack_config
+    theta, scaling = _rope(level)
+    values = {key: level.get(key, absent) for key, absent in _SHOULD_AGREE.items()}
+    return {**values, "rope_theta": theta, "rope_scaling": scaling}
+
+
+def _rope(level: Mapping[str, Any]) -> tuple[float, dict[str, Any]]:
+    """Return base and scaling of the rotary embedding, from the older keys or the newer one."""
+    scaling = {**(level.get("rope_scaling") or {}), **(level.get("rope_parameters") or {})}
+    theta = scaling.pop("rope_theta", level.get("rope_theta")) or _ROPE_THETA
+    kind = scaling.pop("rope_type", scaling.pop("type", "default"))
+    scaling.pop("type", None)
+    return theta, scaling if kind == "default" else {**scaling, "rope_type": kind}
 
 
 def _tied_head(recipe: Recipe, models: Mapping[ModelRef, SourceModel]) -> Iterator[Finding]:
     embeddings, head = recipe.embeddings.sources[0].model, recipe.head.sources[0].model
-    if models[recipe.base_model].config.get("tie_word_embeddings") and embeddings != head:
+    if is_tied(models[recipe.base_model]) and embeddings != head:
         yield Finding(
             code="tied-head",
             message=f"embeddings and head are tied, so the head is {embeddings}'s as well, not {head}'s",

@@ -8,7 +8,7 @@ from distexpand.architecture.residual import residual_outputs
 from distexpand.errors import ArchitectureError
 from distexpand.plan.model import LayerOrigin
 from distexpand.plan.resolve import primary_source
-from distexpand.plan.sources import SourceModel
+from distexpand.plan.sources import SourceModel, used_sources
 from distexpand.recipe.canonical import MergeMethod, ModelRef, Part, Recipe, Rule, Source, first_match
 
 
@@ -45,7 +45,7 @@ def _origin(recipe: Recipe, part: Part, *, copy: int, identity: bool, kind: str)
     return LayerOrigin(
         model=str(source.model),
         layer=source.layer or 0,
-        others=tuple(f"{s.model}:{s.layer}" for s in part.sources if s is not source),
+        others=tuple(f"{s.model}:{s.layer}" for s in used_sources(part) if s is not source),
         copy=copy,
         identity=identity,
         new=copy > 0 or identity,
@@ -69,7 +69,11 @@ def _is_zeroed_by_rules(source: Source, model: SourceModel) -> bool:
 def _transforms(recipe: Recipe, part: Part, source: Source) -> tuple[str, ...]:
     words = ["residual outputs zeroed"] if part.identity else []
     if recipe.method is MergeMethod.LINEAR:
-        words += [f"{s.model}:{s.layer} weight {_rules(s.weight)}" for s in part.sources if s.weight]
+        words += [
+            f"{s.model}:{s.layer} weight {_rules(s.weight)}"
+            for s in used_sources(part)
+            if s.weight and len(part.sources) > 1
+        ]
     elif any(rule.value != 1 for rule in source.scale):
         words.append(f"scale {_rules(source.scale)}")
     return tuple(words)

@@ -13,6 +13,8 @@ from distexpand.plan.operations import Blend, Copy, Operation, Scale, Term, Zero
 SourceNumber: TypeAlias = Callable[[str, str], int]
 """Gives the position in the plan's sources of a model's file."""
 
+_TAME = (2.0**-10, 2.0**10)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutputTensor:
@@ -143,11 +145,15 @@ def blended_tensor(
 def _is_copy(used: tuple[WeightedEntry, ...], compute: DType, *, normalize: bool) -> bool:
     """Whether a weighted sum is its only source unchanged.
 
-    (w * x) / w in float32 rounds back to x in a 16-bit dtype; in wider ones only w = 1 is exact.
+    (w * x) / w in float32 rounds back to x in a 16-bit dtype, unless w is so extreme that the
+    product leaves float32's range; in wider dtypes only w = 1 is exact.
     """
     if len(used) != 1:
         return False
-    return used[0].value == 1 or (normalize and compute in {DType.F16, DType.BF16})
+    value = abs(used[0].value)
+    return used[0].value == 1 or (
+        normalize and compute in {DType.F16, DType.BF16} and _TAME[0] < value < _TAME[1]
+    )
 
 
 def _require_plain(source: WeightedEntry) -> None:

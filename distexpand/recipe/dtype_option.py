@@ -5,6 +5,15 @@ from collections.abc import Mapping
 from distexpand.formats.dtypes import DType, float_dtype, float_dtype_names
 from distexpand.recipe.located import Located
 
+_SHORT = {
+    "bf16": "bfloat16",
+    "fp16": "float16",
+    "half": "float16",
+    "fp32": "float32",
+    "float": "float32",
+    "fp64": "float64",
+}
+
 
 def parse_dtype(found: Mapping[str, Located], key: str) -> DType | None:
     """Read the dtype under `key`, `None` if it isn't there."""
@@ -13,5 +22,7 @@ def parse_dtype(found: Mapping[str, Located], key: str) -> DType | None:
         return None
     dtype = float_dtype(place.value) if isinstance(place.value, str) else None
     if dtype is None:
-        raise place.wrong(f"one of {', '.join(float_dtype_names())}")
+        meant = _SHORT.get(place.value) if isinstance(place.value, str) else None
+        asked = f"; did you mean `{meant}`?" if meant else ""
+        raise place.wrong(f"one of {', '.join(float_dtype_names())}{asked}")
     return dtype

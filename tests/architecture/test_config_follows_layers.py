@@ -88,6 +88,13 @@ def test_lists_of_real_models_are_per_layer(key):
     assert per_layer_keys({"num_hidden_layers": 2, key: ["x", "y"]}, stack_of(2)) == (key,)
 
 
+@pytest.mark.parametrize("key", ["ffn_multipliers", "intermediate_sizes", "layer_scale_factors"])
+def test_lists_of_numbers_are_per_layer_in_a_stack_too_tall_for_chance(key):
+    values = [index / 8 for index in range(8)]
+    result = remap({"num_hidden_layers": 8, key: values}, 8, [0, 1, 1, 7])
+    assert result.config[key] == [values[0], values[1], values[1], values[7]]
+
+
 def test_a_list_of_every_layer_by_index_names_every_new_layer():
     config = {"num_hidden_layers": 3, "moe_layers": [0, 1, 2]}
     result = remap(config, 3, [0, 0, 1, 2])
@@ -133,6 +140,14 @@ def test_embeddings_per_layer_are_refused_unless_nothing_moves():
         ({"scale_attn_by_inverse_layer_idx": True}, ["scale_attn_by_inverse_layer_idx"]),
         ({"scale_attn_by_inverse_layer_idx": False}, []),
         ({"model_type": "diffllama"}, ["diffllama"]),
+        ({"hybrid_layer_ids": [1]}, ["hybrid_layer_ids"]),
+        ({"some_layer_indices": [1]}, ["some_layer_indices"]),
+        ({"block_types": ["recurrent", "recurrent", "attention"]}, ["block_types"]),
+        ({"quantization_config": {"modules_to_not_convert": ["lm_head"]}}, []),
+        (
+            {"quantization_config": {"modules_to_not_convert": ["lm_head", "model.layers.1.mlp"]}},
+            ["quantization_config.modules_to_not_convert"],
+        ),
     ],
     ids=str,
 )

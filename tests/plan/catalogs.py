@@ -39,6 +39,7 @@ def catalog_model(
     dtypes: Mapping[str, DType] | None = None,
     layer: Shapes = LAYER,
     vocabulary: int = VOCABULARY,
+    head: bool = True,
     file_bytes: int = 10_000,
     **config: Any,
 ) -> SourceModel:
@@ -46,7 +47,8 @@ def catalog_model(
     shapes: dict[str, tuple[int, ...]] = {"model.embed_tokens.weight": (vocabulary, HIDDEN)}
     for index in range(num_layers):
         shapes |= {f"model.layers.{index}.{suffix}": shape for suffix, shape in layer.items()}
-    shapes |= {"model.norm.weight": (HIDDEN,), "lm_head.weight": (vocabulary, HIDDEN)}
+    shapes |= {"model.norm.weight": (HIDDEN,)}
+    shapes |= {"lm_head.weight": (vocabulary, HIDDEN)} if head else {}
     entries: dict[str, TensorEntry] = {}
     files: dict[str, int] = {}
     for tensor, shape in shapes.items():

@@ -196,7 +196,7 @@ def test_shapes_that_differ_are_named() -> None:
 def test_other_tensors_and_architectures_are_named() -> None:
     slices = ("{model: a, layer_range: [0, 4]}", "{model: b, layer_range: [2, 3]}")
     extra = catalog_model("b", layer={**LAYER, "extra.weight": (1,)})
-    with pytest.raises(RecipeError, match=r"the base model a has no tensor like 'model\.layers\.2\.extra"):
+    with pytest.raises(RecipeError, match=r"b has 'extra\.weight' in such a layer, a doesn't"):
         built(stacked(*slices), models_of(catalog_model("a"), extra))
     other = catalog_model("b", model_type="mixtral")
     with pytest.raises(RecipeError, match=r"b: model_type is 'mixtral', but 'llama' in the base model a"):
@@ -209,7 +209,7 @@ def test_other_tensors_and_architectures_are_named() -> None:
 def test_missing_tensors_with_weight_are_named() -> None:
     fewer = {suffix: shape for suffix, shape in LAYER.items() if "norm" not in suffix}
     models = models_of(catalog_model("a"), catalog_model("b", layer=fewer))
-    with pytest.raises(RecipeError, match=r"b: has no tensor for 'model\.layers\.0\.input_layernorm"):
+    with pytest.raises(RecipeError, match=r"a has 'input_layernorm\.weight' in such a layer, b"):
         built(linear("1", "1"), models)
 
 
@@ -226,3 +226,10 @@ def test_order_of_tensors_is_embeddings_layers_head() -> None:
     assert names[-2:] == ["lm_head.weight", "model.norm.weight"]
     layers = [int(name.split(".")[2]) for name in names[1:-2]]
     assert layers == sorted(layers)
+
+
+def test_a_source_of_no_weight_is_no_part_of_a_layer_s_origin() -> None:
+    models = models_of(catalog_model("a"), catalog_model("b"))
+    origins = built(linear("1", "0"), models).plan.layers
+    assert {origin.others for origin in origins} == {()}
+    assert not any("b:" in word for origin in origins for word in origin.transforms)

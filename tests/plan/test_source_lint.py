@@ -54,3 +54,40 @@ def test_configs_that_should_agree() -> None:
 def test_a_tied_head_is_the_embeddings_model_s() -> None:
     a = catalog_model("a", tie_word_embeddings=True)
     assert codes(catalog_model("b", tie_word_embeddings=True), a=a) == ["tied-head"]
+
+
+def test_the_rotary_base_is_compared_wherever_it_is_written() -> None:
+    old, new = {"rope_theta": 1e6}, {"rope_parameters": {"rope_theta": 1e6, "rope_type": "default"}}
+    for left, right, expected in (
+        (old, new, []),
+        ({}, {"rope_theta": 10_000}, []),
+        ({}, old, ["configs-differ"]),
+        (new, {}, ["configs-differ"]),
+        (old, {**old, "rope_scaling": {"type": "linear", "factor": 2.0}}, ["configs-differ"]),
+    ):
+        assert codes(catalog_model("b", **right), a=catalog_model("a", **left)) == expected
+
+
+def test_a_bias_that_only_one_config_has_is_told() -> None:
+    assert codes(catalog_model("b", attention_bias=True)) == ["configs-differ"]
+
+
+def test_an_output_without_a_tokenizer_is_told_where_there_is_one() -> None:
+    assert codes(catalog_model("b")) == []
+    models = models_of(catalog_model("a"), catalog_model("b"))
+    only_b = [CarriedFile(model=ModelRef(name="b"), name="tokenizer.json", size=1, pin="x")]
+    (found,) = lint_sources(recipe_over(TWO, models), models, only_b)
+    assert found.code == "no-tokenizer"
+    assert found.advice.endswith("b.")
+
+
+def test_a_source_of_no_weight_is_not_compared() -> None:
+    text = """
+slices:
+  - sources:
+    - {model: a, layer_range: [0, 4], parameters: {weight: 1.0}}
+    - {model: b, layer_range: [0, 4], parameters: {weight: 0.0}}
+merge_method: linear
+"""
+    b = catalog_model("b", vocabulary=11, dtype=DType.F32, rope_theta=5.0)
+    assert codes(b, text=text, pins="xy") == []
