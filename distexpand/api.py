@@ -5,16 +5,18 @@ What the command line does, as functions: nothing here prints, asks or exits.
 
 import shutil
 import threading
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 
 from distexpand.architecture.config_remap import per_layer_keys
 from distexpand.architecture.stack import LayerStack
 from distexpand.commit.committer import Committer, OutputMode
 from distexpand.commit.manifest import MANIFEST_NAME, Manifest
-from distexpand.commit.occupied import refuse_output_in_source, require_vacant
-from distexpand.engine.space import disk_bytes, peak_memory_bytes
+from distexpand.commit.occupied import reclaimable_bytes, refuse_output_in_source, require_vacant
+from distexpand.engine.space import disk_bytes, peak_memory_bytes, small_file_bytes
+from distexpand.engine.transforms import needs_torch, require_torch, single_threaded_transforms
 from distexpand.errors import CheckpointError, RecipeError, StorageError, UsageError
 from distexpand.findings import Finding
 from distexpand.intake.checkpoint import read_checkpoint
@@ -31,27 +33,24 @@ from distexpand.recipe.lint import lint_recipe
 from distexpand.recipe.lower import lower
 from distexpand.recipe.parse import parse_recipe
 from distexpand.recipe.render import canonical_yaml
-from distexpand.report.model_card import model_card
+from distexpand.report.model_card import model_card, short_name
 from distexpand.report.progress import NoProgress
 from distexpand.report.summary import PlanSummary, summarise
-from distexpand.runner.local import (
-    DEFAULT_THREADS,
-    check_sources,
-    open_sources,
-    read_side_files,
-    run_local,
-)
+from distexpand.runner.local import DEFAULT_THREADS, run_local
 from distexpand.runner.progress import ProgressSink
+from distexpand.runner.sources import check_sources, open_sources, read_side_files, source_stamps
+from distexpand.storage.ranges import RangeReader
 from distexpand.verify.content import (
     check_against_sources,
     check_content,
     check_planned_headers,
     check_recorded_plan,
 )
-from distexpand.verify.report import Difference, VerifyReport
-from distexpand.verify.structure import check_structure, read_manifest
+from distexpand.verify.report import Difference, VerifyReport, reason
+from distexpand.verify.structure import check_structure, leftovers, read_manifest
 
 CARD_NAME = "README.md"
+NEEDS_TORCH = "needs-torch"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,8 +122,8 @@ def plan_expansion(
     card = TextFile(name=CARD_NAME, text=_card(built.plan))
     plan = replace(built.plan, texts=(*built.plan.texts, card))
     check_plan(plan)
-    return PlannedExpansion(
-        plan=plan,
+    return planned_from(
+        plan,
         findings=findings,
         layers_before=opened.models[recipe.base_model].stack.num_layers,
         remapped_keys=built.remapped_keys,
@@ -135,7 +134,7 @@ def _card(plan: Plan) -> str:
     models = tuple(dict.fromkeys(source.model for source in plan.sources))
     shown = tuple(Path(name).name if Path(name).is_absolute() else name for name in models)
     return model_card(
-        title=f"{Path(models[0]).name} expanded to {len(plan.layers)} layers",
+        title=f"{short_name(models[0])} expanded to {len(plan.layers)} layers",
         recipe=plan.recipe,
         layers=plan.layers,
         layer_prefix=plan.layer_prefix,
@@ -146,10 +145,30 @@ def _card(plan: Plan) -> str:
     )
 
 
-def planned_from(plan: Plan) -> PlannedExpansion:
-    """Return a plan that was read from a file as one that has just been made; its findings are gone."""
-    base = [origin.layer for origin in plan.layers]
-    return PlannedExpansion(plan=plan, findings=(), layers_before=max(base, default=-1) + 1, remapped_keys=())
+def planned_from(
+    plan: Plan, *, findings: tuple[Finding, ...], layers_before: int, remapped_keys: tuple[str, ...]
+) -> PlannedExpansion:
+    """Return a plan with what was noticed while it was made, and with what this machine lacks for it."""
+    kept = tuple(finding for finding in findings if finding.code != NEEDS_TORCH)
+    return PlannedExpansion(
+        plan=plan,
+        findings=(*kept, *_lacking(plan)),
+        layers_before=layers_before,
+        remapped_keys=remapped_keys,
+    )
+
+
+def _lacking(plan: Plan) -> tuple[Finding, ...]:
+    """Look for torch without importing it."""
+    if not needs_torch(plan) or find_spec("torch"):
+        return ()
+    return (
+        Finding(
+            code=NEEDS_TORCH,
+            message="the recipe scales, casts or blends tensors, which needs torch; it isn't installed here",
+            advice="Install it with: pip install 'distexpand[torch]'",
+        ),
+    )
 
 
 def summarise_plan(
@@ -157,8 +176,8 @@ def summarise_plan(
 ) -> PlanSummary:
     """Return a plan's figures, with disk and memory on this machine."""
     plan = planned.plan
-    with open_sources(plan, plan.shards) as readers:
-        needed = disk_bytes(plan.shards, readers)
+    with open_sources(plan) as readers:
+        needed = disk_bytes(plan.shards, readers) + small_file_bytes(plan)
     return summarise(
         plan,
         layers_before=planned.layers_before,
@@ -204,36 +223,51 @@ def run_plan(
     """
     refuse_output_in_source(output, plan)
     check_plan(plan)
-    check_sources(plan)
-    side_files = read_side_files(plan)
+    if needs_torch(plan):
+        require_torch()
+    with open_sources(plan) as readers:
+        check_sources(plan, readers)
+        _check_room(plan, readers, output, mode)
+        with Committer(output, plan, mode) as committer:
+            if committer.finished:
+                return
+            committer.hold_sources(source_stamps(plan, readers))
+            _check_room_left(committer, readers, output)
+            run_local(
+                output,
+                committer,
+                readers,
+                threads=threads,
+                stop=stop or threading.Event(),
+                progress=progress or NoProgress(),
+            )
+            committer.publish(read_side_files(plan, readers))
+
+
+def _check_room(plan: Plan, readers: Sequence[RangeReader], output: Path, mode: OutputMode) -> None:
+    """Check the space before anything is made or removed; a resumed run is looked at once it is opened."""
+    if mode is OutputMode.RESUME:
+        return
     if mode is OutputMode.FRESH:
-        # Before the directory is made; a resumed or replaced output frees space first.
         require_vacant(output)
-        _require_space(plan, output, done=())
-    with Committer(output, plan, mode) as committer:
-        if committer.finished:
-            return
-        _require_space(plan, output, done=committer.receipts)
-        run_local(
-            plan,
-            output,
-            committer,
-            threads=threads,
-            stop=stop or threading.Event(),
-            progress=progress or NoProgress(),
-        )
-        committer.publish(side_files)
+    going = reclaimable_bytes(output) if mode is OutputMode.OVERWRITE else 0
+    needed = disk_bytes(plan.shards, readers) + small_file_bytes(plan)
+    _require_space(output, needed, going, "nothing was begun or removed.")
 
 
-def _require_space(plan: Plan, output: Path, *, done: Container[str]) -> None:
-    waiting = [shard for shard in plan.shards if shard.name not in done]
-    with open_sources(plan, waiting) as readers:
-        needed = disk_bytes(waiting, readers)
+def _check_room_left(committer: Committer, readers: Sequence[RangeReader], output: Path) -> None:
+    waiting = [shard for shard in committer.plan.shards if shard.name not in committer.receipts]
+    needed = disk_bytes(waiting, readers) + small_file_bytes(committer.plan)
+    _require_space(output, needed, 0, "then call again with --resume.")
+
+
+def _require_space(output: Path, needed: int, reclaimable: int, then: str) -> None:
     free = free_disk(output)
-    if free is not None and needed > free:
+    if free is not None and needed > free + reclaimable:
+        also = f" and {reclaimable:,} would become so" if reclaimable else ""
         raise StorageError(
-            f"{output}: needs {needed:,} bytes of disk, {free:,} are free",
-            hint="Free some space or choose another disk, then call again with --resume.",
+            f"{output}: needs {needed:,} bytes of disk, {free:,} are free{also}",
+            hint=f"Free some space or choose another disk; {then}",
         )
 
 
@@ -243,9 +277,11 @@ def verify_output(
     sources: bool = False,
     places: Mapping[str, str] | None = None,
     threads: int = DEFAULT_THREADS,
-    advance: Callable[[int], None] = lambda _: None,
+    progress: ProgressSink | None = None,
 ) -> VerifyReport:
     """Check an output: structure, content, and with `sources` every tensor against its sources.
+
+    `progress` is told of the bytes and shards of each of the two readings.
 
     Raises:
         OutputError: the directory has no manifest.
@@ -254,26 +290,40 @@ def verify_output(
     try:
         manifest = read_manifest(output)
     except CheckpointError as error:
-        damage = Difference(check="structure", file=MANIFEST_NAME, tensor="", message=error.message)
+        message = reason(error, output / MANIFEST_NAME)
+        damage = Difference(check="structure", file=MANIFEST_NAME, tensor="", message=message)
         return VerifyReport(differences=(damage,), checks=("structure",), tensors=0, bytes_read=0, layers=0)
     plan = _plan_again(manifest, places or {}) if sources else None
     differences = list(check_structure(output, manifest))
     broken = frozenset(difference.file for difference in differences)
-    differences += check_content(output, manifest, skip=broken, threads=threads, advance=advance)
-    checks = ["structure", "content"]
-    if plan is not None:
-        checks.append("sources")
-        differences += check_recorded_plan(manifest, plan)
-        if not differences:
-            differences += check_planned_headers(output, plan)
-        differences += _check_sources(manifest, plan, threads, advance)
+    progress = progress or NoProgress()
+    _start_reading(manifest, plan, broken, progress)
+    try:
+        differences += check_content(output, manifest, skip=broken, threads=threads, progress=progress)
+        if plan is not None:
+            differences += check_recorded_plan(manifest, plan)
+            if not differences:
+                differences += check_planned_headers(output, plan)
+            differences += _check_sources(manifest, plan, threads, progress)
+    finally:
+        progress.stop()
     return VerifyReport(
         differences=tuple(differences),
-        checks=tuple(checks),
+        checks=("structure", "content", *(["sources"] if plan is not None else [])),
         tensors=sum(len(shard.tensors) for shard in manifest.shards),
         bytes_read=sum(shard.size for shard in manifest.shards),
         layers=len(manifest.layers),
+        notes=leftovers(output),
     )
+
+
+def _start_reading(
+    manifest: Manifest, plan: Plan | None, broken: Container[str], progress: ProgressSink
+) -> None:
+    sizes = [shard.size for shard in manifest.shards if shard.name not in broken]
+    if plan is not None:
+        sizes += [shard.size for shard in plan.shards]
+    progress.start(total_bytes=sum(sizes), done_bytes=0, shards=len(sizes), shards_done=0)
 
 
 def _plan_again(manifest: Manifest, places: Mapping[str, str]) -> Plan:
@@ -284,11 +334,9 @@ def _plan_again(manifest: Manifest, places: Mapping[str, str]) -> Plan:
     return planned.plan
 
 
-def _check_sources(
-    manifest: Manifest, plan: Plan, threads: int, advance: Callable[[int], None]
-) -> list[Difference]:
-    with open_sources(plan, plan.shards) as readers:
-        return list(check_against_sources(manifest, plan, readers, threads=threads, advance=advance))
+def _check_sources(manifest: Manifest, plan: Plan, threads: int, progress: ProgressSink) -> list[Difference]:
+    with open_sources(plan) as readers, single_threaded_transforms(plan):
+        return list(check_against_sources(manifest, plan, readers, threads=threads, progress=progress))
 
 
 def inspect_model(path: str) -> Inspection:
@@ -298,7 +346,13 @@ def inspect_model(path: str) -> Inspection:
         DistexpandError: it can't be read or its layers can't be found.
     """
     ref = ModelRef(name=path)
-    checkpoint = read_checkpoint(ref, locate(ref, {}))
+    try:
+        store = locate(ref, {})
+    except UsageError:
+        raise UsageError(
+            f"{path}: no such directory", hint="Give the directory that a model was downloaded to."
+        ) from None
+    checkpoint = read_checkpoint(ref, store)
     model = source_model(ref, checkpoint.config, checkpoint.catalog)
     dtypes: dict[str, int] = {}
     for entry in checkpoint.catalog.tensors.values():

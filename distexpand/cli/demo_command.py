@@ -15,7 +15,7 @@ _NAME = "SmolLM2-135M-Instruct"
 _ANSWER_TOKENS = 32
 
 
-@click.command("demo")
+@click.command("demo", short_help="Expand a real small model, verify it, and let it answer.")
 @click.option(
     "--directory",
     type=click.Path(path_type=Path, file_okay=False),
@@ -30,6 +30,7 @@ def demo_command(directory: Path) -> None:
     from distexpand.demo.model import prepare_model
     from distexpand.demo.packages import require
     from distexpand.demo.recipe import BLOCKS, RECIPE
+    from distexpand.storage.local import storage_error
 
     require()
     console = Console()
@@ -37,7 +38,10 @@ def demo_command(directory: Path) -> None:
     source = prepare_model(directory / _NAME)
     console.print(f"  {source}")
     recipe = directory / "recipe.yml"
-    recipe.write_text(RECIPE, encoding="utf-8")
+    try:
+        recipe.write_text(RECIPE, encoding="utf-8")
+    except OSError as error:
+        raise storage_error("write the recipe", recipe, error) from None
     output = directory / f"{_NAME}-plus-{BLOCKS}"
     _expand(console, recipe, source, output)
     _compare(console, source, output)
@@ -51,13 +55,13 @@ def _step(console: "Console", number: int, text: str) -> None:
 def _expand(console: "Console", recipe: Path, source: Path, output: Path) -> None:
     from distexpand.api import plan_expansion, run_plan, summarise_plan, verify_output
     from distexpand.commit.committer import OutputMode
+    from distexpand.demo.recipe import RECIPE
     from distexpand.report.plan_report import plan_report
     from distexpand.report.progress import progress_display
     from distexpand.report.run_report import run_report
 
     _step(console, 2, f"The plan of {recipe}, from headers alone")
-    text = recipe.read_text(encoding="utf-8")
-    planned = plan_expansion(text, origin=str(recipe), places={_NAME: str(source)})
+    planned = plan_expansion(RECIPE, origin=str(recipe), places={_NAME: str(source)})
     summary = summarise_plan(planned, output=output)
     console.print(plan_report(summary, planned.plan))
     _step(console, 3, f"The run: every byte to {output}")

@@ -8,7 +8,7 @@ from distexpand.cli.messages import print_json
 from distexpand.cli.options import json_option
 
 
-@click.command("inspect")
+@click.command("inspect", short_help="Show the layers, sizes, dtypes and config of MODEL.")
 @click.argument("model")
 @json_option
 def inspect_command(model: str, as_json: bool) -> None:

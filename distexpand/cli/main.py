@@ -1,5 +1,6 @@
 """The entry point: the commands, and the one table from exception to message and exit code."""
 
+import contextlib
 import os
 import sys
 
@@ -8,11 +9,11 @@ import click
 from distexpand import __version__
 from distexpand.cli.demo_command import demo_command
 from distexpand.cli.inspect_command import inspect_command
-from distexpand.cli.messages import show_error
+from distexpand.cli.messages import discard_output, show_error
 from distexpand.cli.plan_command import plan_command
 from distexpand.cli.run_command import run_command
 from distexpand.cli.verify_command import verify_command
-from distexpand.errors import DistexpandError, InterruptedRunError, UsageError
+from distexpand.errors import DistexpandError, InterruptedRunError, StorageError, UsageError
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -27,6 +28,7 @@ for _command in (plan_command, run_command, verify_command, inspect_command, dem
 
 def main() -> None:
     """Run the command line and exit with its code."""
+    _keep_standard_streams()
     sys.exit(run_cli(sys.argv[1:]))
 
 
@@ -35,21 +37,48 @@ def run_cli(arguments: list[str]) -> int:
     as_json = "--json" in arguments
     try:
         cli.main(args=arguments, prog_name="distexpand", standalone_mode=False)
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except DistexpandError as error:
         show_error(error, as_json=as_json)
         return error.exit_code
     except click.ClickException as error:
         if as_json:
             show_error(UsageError(error.format_message()), as_json=True)
-        else:
-            error.show()
+        elif sys.stderr is not None:
+            with contextlib.suppress(OSError):
+                error.show()
         return UsageError.exit_code
     except (click.Abort, KeyboardInterrupt):
         show_error(InterruptedRunError("interrupted"), as_json=as_json)
         return InterruptedRunError.exit_code
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else 1
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+    except OSError as error:
+        return _output_failed(error)
     return 0
+
+
+def _output_failed(error: OSError) -> int:
+    """Say that standard output can't be written to; a pipe whose reader left is nothing to speak of.
+
+    Every other operation on a file is mapped where it happens, and its error names the file.
+    """
+    if error.filename is not None:
+        raise error
+    discard_output()
+    if not isinstance(error, BrokenPipeError):
+        show_error(StorageError(f"standard output: can't write: {error.strerror}"), as_json=False)
+    return StorageError.exit_code
+
+
+def _keep_standard_streams() -> None:
+    """Let no file that is opened later take the place of a closed standard stream.
+
+    What a library writes there would go into that file.
+    """
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)

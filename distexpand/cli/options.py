@@ -1,9 +1,7 @@
 """Options that several commands share, and how their texts are read."""
 
 import re
-import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -25,6 +23,7 @@ _UNITS = {
     "ti": 2**40,
 }
 _MAX_SIZE = 10**18
+DEFAULT_SHARD_SIZE_TEXT = "5GB"
 
 
 def parse_size(text: str) -> int:
@@ -40,21 +39,6 @@ def parse_size(text: str) -> int:
     if not 1 <= size <= _MAX_SIZE:
         raise UsageError(f"--shard-size {text!r} is not a size", hint="Write it as 5GB or 500MB.")
     return int(size)
-
-
-def read_recipe(recipe: str) -> tuple[str, str]:
-    """Return a recipe's text and what to call it; `-` is standard input.
-
-    Raises:
-        UsageError: the file can't be read or isn't text.
-    """
-    name = "standard input" if recipe == "-" else recipe
-    try:
-        raw = sys.stdin.buffer.read() if recipe == "-" else Path(recipe).read_bytes()
-        return raw.decode("utf-8"), name
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise UsageError(f"{name}: can't read the recipe: {reason}") from None
 
 
 def parse_places(models: tuple[str, ...]) -> dict[str, str]:
@@ -101,7 +85,9 @@ def model_option(command: Command) -> Command:
 def shard_size_option(command: Command) -> Command:
     """--shard-size."""
     return click.option(
-        "--shard-size", default="5GB", show_default=True, metavar="SIZE", help="Most tensor data per shard."
+        "--shard-size",
+        metavar="SIZE",
+        help=f"Most tensor data per shard.  [default: {DEFAULT_SHARD_SIZE_TEXT}]",
     )(command)
 
 

@@ -8,17 +8,15 @@ from distexpand.cli.messages import print_json, refuse_findings
 from distexpand.cli.options import (
     json_option,
     model_option,
-    parse_places,
-    parse_size,
-    read_recipe,
     recipe_argument,
     shard_size_option,
     strict_option,
     threads_option,
 )
+from distexpand.cli.planning import planned_expansion
 
 
-@click.command("plan")
+@click.command("plan", short_help="Show what RECIPE would make: layers, sizes, disk, problems.")
 @recipe_argument
 @model_option
 @shard_size_option
@@ -37,7 +35,7 @@ from distexpand.cli.options import (
 def plan_command(
     recipe: str,
     models: tuple[str, ...],
-    shard_size: str,
+    shard_size: str | None,
     threads: int,
     strict: bool,
     output: Path | None,
@@ -46,18 +44,15 @@ def plan_command(
     as_json: bool,
 ) -> None:
     """Show what RECIPE would make: layers, sizes, memory, disk, problems. Reads no weight."""
-    from distexpand.api import plan_expansion, summarise_plan
+    from distexpand.api import summarise_plan
     from distexpand.cli.saved_plan import save_plan
     from distexpand.plan.codec import plan_digest
 
-    text, origin = read_recipe(recipe)
-    planned = plan_expansion(
-        text, origin=origin, places=parse_places(models), shard_size=parse_size(shard_size)
-    )
+    planned = planned_expansion(recipe, models, shard_size)
     if strict:
         refuse_findings(planned.findings)
     if save is not None:
-        save_plan(planned.plan, save)
+        save_plan(planned, save)
     if canonical and not as_json:
         click.echo(planned.plan.recipe, nl=False)
         return

@@ -1,6 +1,5 @@
 """`distexpand run`: do it here, in flat memory, resumable."""
 
-import os
 import resource
 import signal
 import sys
@@ -14,29 +13,26 @@ from typing import TYPE_CHECKING
 
 import click
 
-from distexpand.cli.messages import print_json, refuse_findings
+from distexpand.cli.messages import print_json, refuse_findings, say, show_findings, show_report
 from distexpand.cli.options import (
     json_option,
     model_option,
-    parse_places,
-    parse_size,
     quiet_option,
-    read_recipe,
     recipe_argument,
     shard_size_option,
     strict_option,
     threads_option,
 )
+from distexpand.cli.planning import planned_expansion
 from distexpand.errors import UsageError
 
 if TYPE_CHECKING:
-    from distexpand.api import PlannedExpansion
     from distexpand.runner.progress import ProgressSink
 
 _KIB = 1024
 
 
-@click.command("run")
+@click.command("run", short_help="Expand by RECIPE, or a saved plan, into the directory OUT.")
 @recipe_argument
 @click.argument("out", type=click.Path(path_type=Path))
 @model_option
@@ -51,7 +47,7 @@ def run_command(
     recipe: str,
     out: Path,
     models: tuple[str, ...],
-    shard_size: str,
+    shard_size: str | None,
     threads: int,
     resume: bool,
     overwrite: bool,
@@ -67,12 +63,12 @@ def run_command(
     if resume and overwrite:
         raise UsageError("--resume and --overwrite exclude each other")
     mode = OutputMode.RESUME if resume else OutputMode.OVERWRITE if overwrite else OutputMode.FRESH
-    planned = _planned(recipe, models, shard_size)
+    planned = planned_expansion(recipe, models, shard_size)
     if strict:
         refuse_findings(planned.findings)
     summary = summarise_plan(planned, output=out, threads=threads)
     if not quiet and not as_json:
-        _show_findings(planned)
+        show_findings(planned.findings)
     counter = _Counter()
     progress = progress_display(quiet=quiet)
     started = time.monotonic()
@@ -96,9 +92,9 @@ def run_command(
                 "plan": summary.to_json(),
             }
         )
+    elif not quiet and not counter.started:
+        say(f"{out}: already finished, nothing to do")
     elif not quiet:
-        from rich.console import Console
-
         from distexpand.report.run_report import run_report
 
         report = run_report(
@@ -108,7 +104,7 @@ def run_command(
             bytes_done=counter.bytes_done,
             peak_memory=peak_memory(),
         )
-        Console(stderr=True).print(report)
+        show_report(report)
 
 
 def peak_memory() -> int:
@@ -117,31 +113,12 @@ def peak_memory() -> int:
     return peak if sys.platform == "darwin" else peak * _KIB
 
 
-def _planned(recipe: str, models: tuple[str, ...], shard_size: str) -> "PlannedExpansion":
-    from distexpand.api import plan_expansion, planned_from
-    from distexpand.cli.saved_plan import load_plan
-
-    saved = load_plan(Path(recipe)) if recipe != "-" and os.path.isfile(recipe) else None  # noqa: PTH113
-    if saved is not None:
-        if models:
-            raise UsageError("--model has no meaning with a saved plan", hint="Plan again to move a source.")
-        return planned_from(saved)
-    text, origin = read_recipe(recipe)
-    return plan_expansion(text, origin=origin, places=parse_places(models), shard_size=parse_size(shard_size))
-
-
-def _show_findings(planned: "PlannedExpansion") -> None:
-    for finding in planned.findings:
-        click.echo(f"warning: {finding.message}", err=True)
-        if finding.advice:
-            click.echo(f"  {finding.advice}", err=True)
-
-
 class _Counter:
-    """Counts the bytes that this run put in place."""
+    """Counts the bytes that this run put in place; it is started if there was anything to do."""
 
     def __init__(self) -> None:
         self.bytes_done = 0
+        self.started = False
         self._lock = threading.Lock()
 
     def add(self, nbytes: int) -> None:
@@ -155,9 +132,14 @@ class _Counted:
     def __init__(self, display: "ProgressSink", counter: _Counter) -> None:
         self._display = display
         self._counter = counter
-        self.start = display.start
         self.shard_done = display.shard_done
         self.stop = display.stop
+
+    def start(self, *, total_bytes: int, done_bytes: int, shards: int, shards_done: int) -> None:
+        self._counter.started = True
+        self._display.start(
+            total_bytes=total_bytes, done_bytes=done_bytes, shards=shards, shards_done=shards_done
+        )
 
     def advance(self, nbytes: int) -> None:
         self._counter.add(nbytes)

@@ -1,40 +1,99 @@
-"""Plans kept as files between `plan --save` and `run`."""
+"""Plans kept as files by `plan --save`: what was noticed while planning, then the plan in its own spelling.
 
+The first line is a JSON object with the findings and figures that a plan itself
+doesn't hold, so that a saved plan tells the same as its recipe. Rejected: one
+document around both, which would change or repeat the plan's own spelling.
+"""
+
+import json
+import os
+import secrets
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
+from distexpand.api import PlannedExpansion, planned_from
+from distexpand.errors import CheckpointError, UsageError
+from distexpand.findings import Finding
+from distexpand.formats.json_record import record
+from distexpand.formats.json_text import load_json_object
 from distexpand.plan.codec import decode_plan, encode_plan
-from distexpand.plan.model import Plan
 from distexpand.storage.local import storage_error
 
-_ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
-_JSON_START = b'{"copies":'
+_START = b'{"distexpand_plan": '
+_VERSION = 1
 
 
-def save_plan(plan: Plan, path: Path) -> None:
-    """Write a plan to a file.
+def save_plan(planned: PlannedExpansion, path: Path) -> None:
+    """Write a plan to a file, whole or not at all; replaces only a saved plan.
 
     Raises:
+        UsageError: the file exists and is something else.
         StorageError: it can't be written.
     """
+    attempt = path.with_name(f".{secrets.token_hex(8)}.plan")
     try:
-        path.write_bytes(encode_plan(plan))
+        if path.exists() and not _holds_plan(path):
+            raise UsageError(
+                f"--save {path}: exists and isn't a saved plan", hint="Give another name, or remove it."
+            )
+        try:
+            attempt.write_bytes(encode_saved(planned))
+            attempt.replace(path)
+        finally:
+            attempt.unlink(missing_ok=True)
     except OSError as error:
         raise storage_error("write the plan", path, error) from None
 
 
-def load_plan(path: Path) -> Plan | None:
-    """Return the plan of a file, or nothing if the file is something else (a recipe).
+def encode_saved(planned: PlannedExpansion) -> bytes:
+    """Return the bytes of a saved plan."""
+    head = {
+        "distexpand_plan": _VERSION,
+        "findings": [asdict(finding) for finding in planned.findings],
+        "layers_before": planned.layers_before,
+        "remapped_keys": list(planned.remapped_keys),
+    }
+    return json.dumps(head).encode() + b"\n" + encode_plan(planned.plan)
+
+
+def is_saved_plan(raw: bytes) -> bool:
+    """Whether these bytes claim to be a saved plan."""
+    return raw.startswith(_START)
+
+
+def decode_saved(raw: bytes, *, origin: str) -> PlannedExpansion:
+    """Return what `encode_saved` wrote, checked.
 
     Raises:
-        UsageError: the file is a damaged plan, or one of another version.
-        StorageError: it can't be read.
+        UsageError: the plan is damaged, or of another version.
     """
+    line, _, plan = raw.partition(b"\n")
     try:
-        with path.open("rb") as file:
-            start = file.read(len(_JSON_START))
-            if not start.startswith((_ZSTD_MAGIC, _JSON_START)):
-                return None
-            raw = start + file.read()
-    except OSError as error:
-        raise storage_error("read", path, error) from None
-    return decode_plan(raw, origin=str(path))
+        head = load_json_object(line, origin=origin)
+        if head["distexpand_plan"] != _VERSION:
+            raise UsageError(f"{origin}: not a saved plan of version {_VERSION}", hint="Make the plan again.")
+        findings = tuple(record(Finding, entry) for entry in head["findings"])
+        layers_before = _checked(head["layers_before"], int)
+        remapped_keys = tuple(_checked(key, str) for key in head["remapped_keys"])
+    except (CheckpointError, KeyError, TypeError):
+        raise UsageError(f"{origin}: damaged plan: its first line isn't as it was written") from None
+    return planned_from(
+        decode_plan(plan, origin=origin),
+        findings=findings,
+        layers_before=layers_before,
+        remapped_keys=remapped_keys,
+    )
+
+
+def _checked(value: Any, kind: type) -> Any:
+    if type(value) is not kind:
+        raise TypeError(value)
+    return value
+
+
+def _holds_plan(path: Path) -> bool:
+    if not os.path.isfile(path):  # noqa: PTH113  # a device or a folder is never read
+        return False
+    with path.open("rb") as file:
+        return is_saved_plan(file.read(len(_START)))

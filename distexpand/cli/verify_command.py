@@ -4,12 +4,12 @@ from pathlib import Path
 
 import click
 
-from distexpand.cli.messages import print_json
+from distexpand.cli.messages import print_json, say
 from distexpand.cli.options import json_option, model_option, parse_places, quiet_option, threads_option
 from distexpand.errors import VerificationError
 
 
-@click.command("verify")
+@click.command("verify", short_help="Check OUT: files, config, digests, and its sources.")
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("--sources", is_flag=True, help="Also recompute every tensor from the sources by the recipe.")
 @model_option
@@ -21,14 +21,21 @@ def verify_command(
 ) -> None:
     """Check OUT: files, index and config agree; every tensor has its digest."""
     from distexpand.api import verify_output
+    from distexpand.report.glyphs import UNICODE, printable
+    from distexpand.report.progress import progress_display
     from distexpand.report.sizes import bytes_text, plural
 
-    report = verify_output(out, sources=sources, places=parse_places(models), threads=threads)
+    progress = progress_display(quiet=quiet)
+    places = parse_places(models)
+    report = verify_output(out, sources=sources, places=places, threads=threads, progress=progress)
     if as_json:
         print_json(report.to_json())
         if not report.ok:
             raise SystemExit(VerificationError.exit_code)
         return
+    if not quiet:
+        for note in report.notes:
+            say(f"note: {note}")
     if not report.ok:
         first = report.differences[0]
         where = f"{first.file}: {first.tensor}" if first.tensor else first.file
@@ -37,7 +44,8 @@ def verify_command(
             hint=f"{plural(len(report.differences), 'difference')} in all; --json lists them.",
         )
     if not quiet:
+        counts = (plural(report.layers, "layer"), plural(report.tensors, "tensor"))
         click.echo(
-            f"{out}: {', '.join(report.checks)} verified: {plural(report.layers, 'layer')}, "
-            f"{plural(report.tensors, 'tensor')}, {bytes_text(report.bytes_read)}"
+            f"{printable(str(out), UNICODE)}: {', '.join(report.checks)} verified: "
+            f"{', '.join(counts)}, {bytes_text(report.bytes_read)}"
         )

@@ -8,20 +8,29 @@ file, and whoever sees a manifest sees a whole output.
 import hashlib
 import json
 import os
+from collections.abc import Sequence
+from dataclasses import replace
 from enum import Enum
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Self
 
 from distexpand.commit import work_directory as wd
-from distexpand.commit.files import remove, sync_directory, write_whole
+from distexpand.commit.complete import require_complete
+from distexpand.commit.files import make_directory, remove, sync_directory, write_whole
+from distexpand.commit.index_text import index_text
 from distexpand.commit.journal import append_receipt, read_journal
-from distexpand.commit.manifest import MANIFEST_NAME, decode_manifest, encode_manifest, make_manifest
-from distexpand.commit.occupied import obsolete_files, read_obsolete, require_vacant
+from distexpand.commit.manifest import (
+    MANIFEST_NAME,
+    encode_manifest,
+    is_manifest_of,
+    make_manifest,
+)
+from distexpand.commit.occupied import obsolete_files, own_manifest, read_obsolete, require_vacant
+from distexpand.commit.stamps import SourceStamp, read_stamps, require_same_sources, write_stamps
 from distexpand.engine.receipt import Receipt
-from distexpand.errors import OutputError
-from distexpand.formats.index import INDEX_NAME, encode_index
-from distexpand.plan.check import shard_header
-from distexpand.plan.codec import plan_digest
+from distexpand.errors import OutputError, UsageError
+from distexpand.formats.index import INDEX_NAME
+from distexpand.plan.codec import same_work
 from distexpand.plan.model import Plan
 from distexpand.storage.local import storage_error
 
@@ -37,11 +46,12 @@ class OutputMode(Enum):
 class Committer:
     """Opens an output for one plan, and keeps others away until it is closed.
 
-    `receipts` holds the shards that have their final names.
+    `receipts` holds the shards that have their final names. `plan` is the one to execute: on a
+    resume the stored one, whose texts may be those of an earlier version.
     """
 
     def __init__(self, output: Path, plan: Plan, mode: OutputMode) -> None:
-        self._plan = plan
+        self.plan = plan
         self._output = output
         self._work = wd.WorkDirectory(output=output)
         self.receipts: dict[str, Receipt] = {}
@@ -49,6 +59,7 @@ class Committer:
         self._lock = -1
         self._admit(mode)
         if self.finished and not self._work.path.exists():
+            wd.clear_done(self._work)
             return
         self._lock = wd.take_lock(self._work)
         try:
@@ -69,19 +80,24 @@ class Committer:
             return ()
         if mode is OutputMode.OVERWRITE:
             return obsolete_files(self._output)
+        self._admit_resume()
+        return ()
+
+    def _admit_resume(self) -> None:
         manifest = self._output / MANIFEST_NAME
         # What an overwriting run is about to remove doesn't count as finished.
         replacing = self._work.exists() and self._work.obsolete.exists()
         if manifest.exists() and not replacing:
-            made = decode_manifest(manifest.read_bytes(), origin=str(manifest))
-            wd.require_same_plan(made.plan_digest, plan_digest(self._plan), self._output)
+            made = own_manifest(self._output)
+            _require_same(is_manifest_of(made, self.plan), self._output)
+            require_complete(self._output, made, self.plan)
             self.finished = True
         elif self._work.exists():
-            stored = plan_digest(wd.stored_plan(self._work))
-            wd.require_same_plan(stored, plan_digest(self._plan), self._output)
+            stored = wd.stored_plan(self._work)
+            _require_same(same_work(stored, self.plan), self._output)
+            self.plan = replace(stored, locations=self.plan.locations)
         else:
             require_vacant(self._output)
-        return ()
 
     def _begin(self, mode: OutputMode, obsolete: tuple[str, ...]) -> None:
         if mode is OutputMode.OVERWRITE or not self._work.exists():
@@ -95,11 +111,12 @@ class Committer:
         wd.clear_attempts(self._work, keep=set())
 
     def _start_anew(self, obsolete: tuple[str, ...]) -> None:
-        self._work.attempts.mkdir(parents=True, exist_ok=True)
+        make_directory(self._work.attempts)
         names = json.dumps(list(obsolete)).encode()
         write_whole(self._work.obsolete, names, attempts=self._work.attempts)
         remove(self._work.journal)
-        wd.create(self._work, self._plan)
+        remove(self._work.sources)
+        wd.create(self._work, self.plan)
 
     def _remove_obsolete(self) -> None:
         """Remove an earlier output's files, its manifest first so that no half of it looks whole."""
@@ -116,6 +133,17 @@ class Committer:
             _rename(attempt, final)
             sync_directory(self._output)
         return final.exists() and final.stat().st_size == receipt.size
+
+    def hold_sources(self, stamps: Sequence[SourceStamp]) -> None:
+        """Note the sources' state, or check it if shards were made of them already; before any commit.
+
+        Raises:
+            OutputError: a source changed since.
+            StorageError: the note can't be read or written.
+        """
+        if self.receipts:
+            require_same_sources(read_stamps(self._work.sources), stamps)
+        write_stamps(self._work.sources, stamps, attempts=self._work.attempts)
 
     def commit(self, receipt: Receipt) -> None:
         """Give a shard its final name.
@@ -142,24 +170,28 @@ class Committer:
             OutputError: shards are missing.
             StorageError: a file can't be written.
         """
-        missing = [shard.name for shard in self._plan.shards if shard.name not in self.receipts]
+        missing = [shard.name for shard in self.plan.shards if shard.name not in self.receipts]
         if missing:
             raise OutputError(f"{self._output}: {len(missing)} shards are missing, first {missing[0]}")
-        files = dict(side_files)
-        if len(self._plan.shards) > 1:
-            files[INDEX_NAME] = index_text(self._plan).encode()
-        files |= {text.name: text.text.encode() for text in self._plan.texts}
+        files = side_files | self._texts()
         for name, raw in files.items():
             write_whole(self._output / name, raw, attempts=self._work.attempts)
-        for folder in {(self._output / name).parent for name in files} | {self._output}:
-            sync_directory(folder)
+        for folder in {parent for name in files for parent in PurePosixPath(name).parents}:
+            sync_directory(self._output / folder)
         digests = {name: hashlib.sha256(raw).hexdigest() for name, raw in files.items()}
-        manifest = make_manifest(self._plan, self.receipts.values(), digests)
-        raw_manifest = encode_manifest(manifest)
-        write_whole(self._output / MANIFEST_NAME, raw_manifest, attempts=self._work.attempts)
+        manifest = encode_manifest(make_manifest(self.plan, self.receipts.values(), digests))
+        # Before the manifest, so that the notice never stands beside a whole output.
+        remove(self._work.notice)
+        write_whole(self._output / MANIFEST_NAME, manifest, attempts=self._work.attempts)
         sync_directory(self._output)
         wd.dismantle(self._work)
         self.finished = True
+
+    def _texts(self) -> dict[str, bytes]:
+        texts = {text.name: text.text.encode() for text in self.plan.texts}
+        if len(self.plan.shards) > 1:
+            texts[INDEX_NAME] = index_text(self.plan).encode()
+        return texts
 
     def close(self) -> None:
         """Let go of the lock."""
@@ -174,14 +206,12 @@ class Committer:
         self.close()
 
 
-def index_text(plan: Plan) -> str:
-    """Return the shard index of a plan's output."""
-    weight_map: dict[str, str] = {}
-    size = 0
-    for shard in plan.shards:
-        weight_map |= dict.fromkeys(shard_header(shard).tensors, shard.name)
-        size += shard.size - len(shard.header)
-    return encode_index(weight_map, total_size=size, total_parameters=plan.parameters)
+def _require_same(same: bool, output: Path) -> None:
+    if not same:
+        raise UsageError(
+            f"{output}: was begun with another plan (recipe, sources or shard size differ)",
+            hint="Call with the same recipe and options, or use --overwrite to start anew.",
+        )
 
 
 def _rename(attempt: Path, final: Path) -> None:

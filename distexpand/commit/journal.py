@@ -8,6 +8,7 @@ last line may be torn by a crash; it is then as if it had never been written.
 import os
 from pathlib import Path
 
+from distexpand.commit.files import sync_directory
 from distexpand.engine.receipt import Receipt, decode_receipt, encode_receipt
 from distexpand.storage.local import storage_error
 
@@ -38,6 +39,7 @@ def append_receipt(path: Path, receipt: Receipt) -> None:
     Raises:
         StorageError: the file can't be written.
     """
+    new = not path.exists()
     try:
         with path.open("ab") as file:
             # A torn line before this one must not swallow it.
@@ -46,3 +48,5 @@ def append_receipt(path: Path, receipt: Receipt) -> None:
             os.fsync(file.fileno())
     except OSError as error:
         raise storage_error("write", path, error) from None
+    if new:
+        sync_directory(path.parent)

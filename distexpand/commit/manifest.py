@@ -17,6 +17,8 @@ from distexpand.errors import CheckpointError
 from distexpand.formats.index import is_plain_path
 from distexpand.formats.json_record import record
 from distexpand.formats.json_text import load_json_object
+from distexpand.plan.build import CONFIG_NAME
+from distexpand.plan.check import shard_header
 from distexpand.plan.codec import plan_digest
 from distexpand.plan.digest_layout import ALGORITHM
 from distexpand.plan.model import LayerOrigin, Plan, SourceFile
@@ -66,6 +68,20 @@ def make_manifest(plan: Plan, receipts: Iterable[Receipt], files: Mapping[str, s
         layers=plan.layers,
         layer_prefix=plan.layer_prefix,
         parameters=plan.parameters,
+    )
+
+
+def is_manifest_of(manifest: Manifest, plan: Plan) -> bool:
+    """Whether a finished output is what the plan makes, texts beside the config left aside (`same_work`)."""
+    if manifest.plan_digest == plan_digest(plan):
+        return True
+    shards = {shard.name: (shard.size, set(shard.tensors)) for shard in manifest.shards}
+    planned = {shard.name: (shard.size, set(shard_header(shard).tensors)) for shard in plan.shards}
+    configs = [text.text.encode() for text in plan.texts if text.name == CONFIG_NAME]
+    return (
+        (manifest.recipe, manifest.sources, manifest.layers) == (plan.recipe, plan.sources, plan.layers)
+        and shards == planned
+        and [manifest.files.get(CONFIG_NAME)] == [hashlib.sha256(config).hexdigest() for config in configs]
     )
 
 

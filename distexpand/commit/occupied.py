@@ -1,14 +1,18 @@
 """What an output directory holds when a run begins, and what of it may be replaced."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
-from distexpand.commit.manifest import MANIFEST_NAME, decode_manifest
-from distexpand.commit.work_directory import NOTICE_NAME, WorkDirectory, stored_plan
+from distexpand.commit.manifest import MANIFEST_NAME, Manifest, decode_manifest
+from distexpand.commit.own_files import OwnFile, files_of_manifest, files_of_unfinished, is_as_written
+from distexpand.commit.work_directory import DONE_PREFIX, NOTICE_NAME, WorkDirectory
 from distexpand.errors import CheckpointError, UsageError
-from distexpand.formats.index import INDEX_NAME, is_plain_path
+from distexpand.formats.index import is_plain_path
 from distexpand.formats.json_text import load_json
 from distexpand.plan.model import Plan
-from distexpand.storage.local import WORK_DIRECTORY, storage_error
+from distexpand.storage.local import WORK_DIRECTORY, allocated_bytes, storage_error
+
+_BY_HAND = "Remove the directory by hand."
 
 
 def require_vacant(output: Path) -> None:
@@ -34,19 +38,47 @@ def obsolete_files(output: Path) -> tuple[str, ...]:
     """Return the files of an earlier output or unfinished run, which `--overwrite` replaces.
 
     Raises:
-        UsageError: the directory holds files that distexpand didn't write.
+        UsageError: the directory holds files that distexpand didn't write, or that were changed since.
         StorageError: it can't be looked at.
     """
     if not _listing(output):
         return ()
-    own, present = _own_files(output), _files(output)
-    foreign = [name for name in present if name not in own]
-    if foreign:
-        raise UsageError(
-            f"{output}: holds {foreign[0]}, which distexpand didn't write ({len(foreign)} such files)",
-            hint="Move it away, or choose another output.",
-        )
+    own: dict[str, list[OwnFile]] = {}
+    for file in _own_files(output):
+        own.setdefault(file.name, []).append(file)
+    present = _files(output)
+    _refuse(output, [name for name in present if name not in own], "didn't write")
+    changed = [name for name in present if not any(is_as_written(output, file) for file in own[name])]
+    _refuse(output, changed, "didn't write as it is now")
     return tuple(present)
+
+
+def reclaimable_bytes(output: Path) -> int:
+    """Return the disk bytes that `--overwrite` will free; a file with another name elsewhere frees none.
+
+    Raises:
+        UsageError: the directory holds files that distexpand didn't write.
+        StorageError: it can't be looked at.
+    """
+    work = WorkDirectory(output=output).path
+    going = [*(output / name for name in obsolete_files(output)), *work.rglob("*")]
+    return sum(_freed_bytes(path) for path in going)
+
+
+def own_manifest(output: Path) -> Manifest:
+    """Return the manifest of a finished output that is to be replaced or resumed.
+
+    Raises:
+        UsageError: it is damaged or of another version.
+        StorageError: it can't be read.
+    """
+    path = output / MANIFEST_NAME
+    try:
+        return decode_manifest(path.read_bytes(), origin=str(path))
+    except CheckpointError as error:
+        raise UsageError(error.message, hint=_BY_HAND) from None
+    except OSError as error:
+        raise storage_error("read", path, error) from None
 
 
 def read_obsolete(work: WorkDirectory) -> tuple[str, ...]:
@@ -60,9 +92,9 @@ def read_obsolete(work: WorkDirectory) -> tuple[str, ...]:
     try:
         names = load_json(work.obsolete.read_bytes(), origin=str(work.obsolete))
     except CheckpointError as error:
-        raise UsageError(error.message) from None
+        raise UsageError(error.message, hint=_BY_HAND) from None
     if not isinstance(names, list) or not all(is_plain_path(name) for name in names):
-        raise UsageError(f"{work.obsolete}: expected a list of plain file names")
+        raise UsageError(f"{work.obsolete}: expected a list of plain file names", hint=_BY_HAND)
     return tuple(names)
 
 
@@ -82,40 +114,50 @@ def refuse_output_in_source(output: Path, plan: Plan) -> None:
             )
 
 
-def planned_files(plan: Plan) -> set[str]:
-    """Return every file name that a run of the plan may leave."""
-    names = {shard.name for shard in plan.shards} | {text.name for text in plan.texts}
-    return names | {copied.name for copied in plan.copies} | {INDEX_NAME, MANIFEST_NAME}
-
-
-def _own_files(output: Path) -> set[str]:
-    own: set[str] = set()
-    work = WorkDirectory(output=output)
+def _own_files(output: Path) -> Iterator[OwnFile]:
+    work, manifest = WorkDirectory(output=output), output / MANIFEST_NAME
     if work.exists():
-        own |= planned_files(stored_plan(work)) | set(read_obsolete(work))
-    manifest = output / MANIFEST_NAME
+        yield from files_of_unfinished(work)
+        yield from (OwnFile(name=name) for name in read_obsolete(work))
     if manifest.exists():
-        try:
-            own |= {*decode_manifest(manifest.read_bytes(), origin=str(manifest)).file_names, MANIFEST_NAME}
-        except CheckpointError as error:
-            raise UsageError(error.message, hint="Remove the directory by hand.") from None
-    return own
+        yield from files_of_manifest(own_manifest(output))
+        yield OwnFile(name=MANIFEST_NAME)
+
+
+def _freed_bytes(path: Path) -> int:
+    try:
+        status = path.lstat()
+    except FileNotFoundError:
+        return 0
+    except OSError as error:
+        raise storage_error("read", path, error) from None
+    return allocated_bytes(status) if status.st_nlink == 1 else 0
+
+
+def _refuse(output: Path, names: list[str], why: str) -> None:
+    if names:
+        raise UsageError(
+            f"{output}: holds {names[0]}, which distexpand {why} ({len(names)} such files)",
+            hint="Move it away, choose another output, or remove the directory by hand.",
+        )
 
 
 def _files(output: Path) -> list[str]:
-    return sorted(
-        path.relative_to(output).as_posix()
-        for path in output.rglob("*")
-        if not path.is_dir() and path.relative_to(output).parts[0] not in {WORK_DIRECTORY, NOTICE_NAME}
-    )
+    found = (path.relative_to(output) for path in output.rglob("*") if not path.is_dir())
+    return sorted(path.as_posix() for path in found if not _is_work(path.parts[0]))
+
+
+def _is_work(name: str) -> bool:
+    return name in {WORK_DIRECTORY, NOTICE_NAME} or name.startswith(DONE_PREFIX)
 
 
 def _listing(output: Path) -> list[str]:
-    empty_work = not WorkDirectory(output=output).exists()
+    begun = WorkDirectory(output=output).exists()
     try:
         names = sorted(path.name for path in output.iterdir()) if output.exists() else []
-        return [name for name in names if not (empty_work and name == WORK_DIRECTORY)]
     except NotADirectoryError:
         raise UsageError(f"{output}: is a file, not a directory") from None
     except OSError as error:
         raise storage_error("list", output, error) from None
+    ignored = (DONE_PREFIX,) if begun else (DONE_PREFIX, WORK_DIRECTORY)
+    return [name for name in names if not name.startswith(ignored)]

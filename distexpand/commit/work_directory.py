@@ -2,23 +2,28 @@
 
 Everything unfinished lives in `.distexpand` inside the output, on the same
 file system, so that giving a final name is one rename. The folder goes when
-the manifest is there. A lock of the operating system keeps two committers
-apart and vanishes with the process that held it.
+the manifest is there: first by a rename, under the lock, so that nobody finds
+half of it. A lock of the operating system keeps two committers apart and
+vanishes with the process that held it.
 """
 
 import fcntl
 import os
+import secrets
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from distexpand.commit.files import remove, sync_directory, write_whole
+from distexpand.commit.files import make_directory, remove, sync_directory, sync_entry, write_whole
 from distexpand.errors import OutputError, UsageError
 from distexpand.plan.codec import decode_plan, encode_plan
 from distexpand.plan.model import Plan
 from distexpand.storage.local import WORK_DIRECTORY, storage_error
 
 NOTICE_NAME = "UNFINISHED.txt"
+DONE_PREFIX = f"{WORK_DIRECTORY}-done-"
+"""A finished run's work directory on its way out; whoever finds one removes it."""
+
 _NOTICE = """This directory holds an expansion that isn't finished: it was interrupted or is still running.
 It has no manifest (distexpand.json) yet, so don't use the weights that are here.
 To go on, call the same `distexpand run` again with --resume.
@@ -57,6 +62,11 @@ class WorkDirectory:
         return self.path / "obsolete.json"
 
     @property
+    def sources(self) -> Path:
+        """Stamps of the source files that the run's shards are made of."""
+        return self.path / "sources.json"
+
+    @property
     def lock(self) -> Path:
         """Locked by the committer."""
         return self.path / "lock"
@@ -77,14 +87,12 @@ def create(work: WorkDirectory, plan: Plan) -> None:
     Raises:
         StorageError: it can't be made.
     """
-    try:
-        work.attempts.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise storage_error("create", work.path, error) from None
+    make_directory(work.attempts)
     write_whole(work.plan, encode_plan(plan), attempts=work.attempts)
     write_whole(work.notice, _NOTICE.encode(), attempts=work.attempts)
     for directory in (work.path, work.output):
         sync_directory(directory)
+    sync_entry(work.output)
 
 
 def stored_plan(work: WorkDirectory) -> Plan:
@@ -98,7 +106,11 @@ def stored_plan(work: WorkDirectory) -> Plan:
         raw = work.plan.read_bytes()
     except OSError as error:
         raise storage_error("read", work.plan, error) from None
-    return decode_plan(raw, origin=str(work.plan))
+    try:
+        return decode_plan(raw, origin=str(work.plan))
+    except UsageError as error:
+        reason = error.message.rpartition(f"{work.plan}: ")[2]
+        raise UsageError(f"{work.plan}: {reason}", hint="Start anew with --overwrite.") from None
 
 
 def take_lock(work: WorkDirectory) -> int:
@@ -108,10 +120,7 @@ def take_lock(work: WorkDirectory) -> int:
         OutputError: another run is at work on this output.
         StorageError: the lock file can't be made.
     """
-    try:
-        work.path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise storage_error("create", work.output, error) from None
+    make_directory(work.path)
     try:
         descriptor = os.open(work.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     except OSError as error:
@@ -148,34 +157,29 @@ def clear_attempts(work: WorkDirectory, *, keep: set[str]) -> None:
     Raises:
         StorageError: a file can't be removed.
     """
-    work.attempts.mkdir(parents=True, exist_ok=True)
+    make_directory(work.attempts)
     for path in sorted(work.attempts.iterdir()):
         if path.name not in keep:
             remove(path)
 
 
 def dismantle(work: WorkDirectory) -> None:
-    """Remove the notice and the whole work directory.
+    """Remove the notice and the whole work directory; call it with the lock held.
 
     Raises:
         StorageError: something can't be removed.
     """
     remove(work.notice)
+    aside = work.output / f"{DONE_PREFIX}{secrets.token_hex(8)}"
     try:
-        shutil.rmtree(work.path)
+        work.path.rename(aside)
     except OSError as error:
         raise storage_error("remove", work.path, error) from None
     sync_directory(work.output)
+    clear_done(work)
 
 
-def require_same_plan(stored_digest: str, digest: str, output: Path) -> None:
-    """Check that a run continues the plan that was begun.
-
-    Raises:
-        UsageError: the plans differ.
-    """
-    if stored_digest != digest:
-        raise UsageError(
-            f"{output}: was begun with another plan (recipe, sources or shard size differ)",
-            hint="Call with the same recipe and options, or use --overwrite to start anew.",
-        )
+def clear_done(work: WorkDirectory) -> None:
+    """Remove work directories that finished runs put aside; what can't be removed does no harm."""
+    for aside in work.output.glob(f"{DONE_PREFIX}*"):
+        shutil.rmtree(aside, ignore_errors=True)

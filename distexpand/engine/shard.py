@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Executor, wait
+from typing import Protocol
 
 from distexpand.engine.blocks import Block, cut_blocks
 from distexpand.engine.fill import Workspace, digest_pieces, fill_block
@@ -15,6 +16,14 @@ from distexpand.plan.digest_layout import PIECE_BYTES, combined_digest, piece_di
 from distexpand.plan.model import ShardPlan
 from distexpand.plan.operations import source_terms
 from distexpand.storage.ranges import Attempt, OutputStore, RangeReader
+
+
+class StopSignal(Protocol):
+    """What tells the engine to end; a `threading.Event` is one."""
+
+    def is_set(self) -> bool:
+        """Whether the work is to end."""
+        ...
 
 
 class ShardEngine:
@@ -31,7 +40,7 @@ class ShardEngine:
         self,
         readers: Sequence[RangeReader],
         pool: Executor,
-        stop: threading.Event,
+        stop: StopSignal,
         *,
         piece_bytes: int = PIECE_BYTES,
     ) -> None:
@@ -43,6 +52,8 @@ class ShardEngine:
 
     def execute(self, shard: ShardPlan, output: OutputStore, advance: Callable[[int], None]) -> Receipt:
         """Write one shard and return its receipt; the attempt is left for the committer.
+
+        A failed attempt is removed, so that it holds no disk until the resume.
 
         Raises:
             StorageError: reading or writing failed.

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from distexpand.engine.transforms import needs_torch
 from distexpand.plan.digest_layout import PIECE_BYTES
 from distexpand.plan.model import Plan, ShardPlan
 from distexpand.plan.operations import Blend, Copy, Scale, source_terms
@@ -22,11 +23,17 @@ def disk_bytes(shards: Sequence[ShardPlan], readers: Sequence[RangeReader]) -> i
     return sum(_shard_bytes(shard, readers) for shard in shards)
 
 
+def small_file_bytes(plan: Plan) -> int:
+    """Return the bytes of the files beside the shards: side files and texts."""
+    copied = sum(plan.sources[file.source].size for file in plan.copies)
+    return copied + sum(len(text.text.encode()) for text in plan.texts)
+
+
 def peak_memory_bytes(plan: Plan, *, threads: int) -> int:
     """Return the expected peak of resident memory of a local run."""
-    operations = [operation for shard in plan.shards for operation in shard.operations]
-    base = _PROCESS_BYTES + threads * PIECE_BYTES + len(operations) * _PLAN_BYTES_PER_OPERATION
-    if any(isinstance(operation, Scale | Blend) for operation in operations):
+    operations = sum(len(shard.operations) for shard in plan.shards)
+    base = _PROCESS_BYTES + threads * PIECE_BYTES + operations * _PLAN_BYTES_PER_OPERATION
+    if needs_torch(plan):
         return base + _TORCH_BYTES + threads * _TRANSFORM_BYTES_PER_THREAD
     return base
 

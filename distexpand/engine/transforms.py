@@ -31,6 +31,12 @@ _NAN_BITS = {
 }
 
 
+def needs_torch(plan: Plan) -> bool:
+    """Whether a plan transforms any tensor, for which torch has to be there."""
+    operations = (operation for shard in plan.shards for operation in shard.operations)
+    return any(isinstance(operation, Scale | Blend) for operation in operations)
+
+
 @contextmanager
 def single_threaded_transforms(plan: Plan) -> Iterator[None]:
     """Keep torch to one thread per operation, if the plan transforms at all.
@@ -41,8 +47,7 @@ def single_threaded_transforms(plan: Plan) -> Iterator[None]:
     Raises:
         MissingDependencyError: the plan transforms and torch isn't installed.
     """
-    operations = (operation for shard in plan.shards for operation in shard.operations)
-    if not any(isinstance(operation, Scale | Blend) for operation in operations):
+    if not needs_torch(plan):
         yield
         return
     torch = require_torch()

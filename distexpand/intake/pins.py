@@ -37,9 +37,7 @@ def read_header(store: SourceStore, path: str) -> tuple[bytes, int]:
     """
     reader = store.open(path)
     try:
-        prefix = read_range(reader, 0, min(LENGTH_BYTES, reader.size))
-        size = header_size(prefix, file_size=reader.size, origin=_origin(store, path))
-        return read_range(reader, 0, size), reader.size
+        return _header(reader, _origin(store, path)), reader.size
     finally:
         reader.close()
 
@@ -64,16 +62,35 @@ def compute_pin(store: SourceStore, path: str) -> str:
         CheckpointError: the file isn't of the kind that its name says.
         StorageError: it can't be read.
     """
+    reader = store.open(path)
+    try:
+        return pin_of(reader, path, origin=_origin(store, path))
+    finally:
+        reader.close()
+
+
+def pin_of(reader: RangeReader, path: str, *, origin: str) -> str:
+    """Return the pin of an open file, so that what is checked is what is read afterwards.
+
+    Raises:
+        CheckpointError: the file isn't of the kind that its name says.
+        StorageError: it can't be read.
+    """
     if path.endswith(".safetensors"):
-        return digest(read_header(store, path)[0])
+        return digest(_header(reader, origin))
     if path.endswith(".bin"):
-        return digest(pickle_bytes(store, path))
-    return digest(read_whole(store, path))
+        return digest(read_archive(reader, origin=origin).pickle)
+    return digest(read_range(reader, 0, reader.size))
 
 
 def digest(raw: bytes) -> str:
     """Return the SHA-256 of some bytes in hexadecimal."""
     return hashlib.sha256(raw).hexdigest()
+
+
+def _header(reader: RangeReader, origin: str) -> bytes:
+    prefix = read_range(reader, 0, min(LENGTH_BYTES, reader.size))
+    return read_range(reader, 0, header_size(prefix, file_size=reader.size, origin=origin))
 
 
 def _origin(store: SourceStore, path: str) -> str:

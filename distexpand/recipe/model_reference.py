@@ -1,7 +1,7 @@
 """Model references in recipes: `name`, `name@revision`, or mergekit's mapping form."""
 
 from distexpand.recipe.canonical import ModelRef
-from distexpand.recipe.located import Located, child, fields, required, text
+from distexpand.recipe.located import Located, fields, required, text
 
 _EXPECTED = "a model as `name`, `name@revision` or a local path"
 _ADAPTER = "adapters inside a recipe come later; merge the adapter into its model first"
@@ -52,11 +52,6 @@ def parse_tokenizer_source(place: Located, base_model: ModelRef) -> ModelRef:
             Located(value=place.value.removeprefix("model:"), path=place.path, origin=place.origin)
         )
     return parse_model(place)
-
-
-def parse_default(place: Located, key: str, name: str) -> ModelRef:
-    """Read a model name that stands under `key` and may be any path."""
-    return _parse_text(child(place, key, name))
 
 
 def plain_model(model: ModelRef) -> str | dict[str, object]:

@@ -37,11 +37,6 @@ ASCII = Glyphs(
 )
 
 
-def glyphs_for(encoding: str | None) -> Glyphs:
-    """Return the characters that a stream of this encoding can show."""
-    return UNICODE if (encoding or "").lower().replace("_", "-").startswith("utf") else ASCII
-
-
 def printable(text: str, glyphs: Glyphs) -> str:
     """Return one line of text that can't move the cursor, colour the screen or fail to encode.
 

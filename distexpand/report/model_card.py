@@ -16,6 +16,7 @@ from distexpand.report.layer_runs import LayerRun, is_repeat, layer_runs, model_
 from distexpand.report.sizes import count_text, plural
 
 _HUB_NAME = re.compile(r"([A-Za-z0-9][\w.-]*/)?[A-Za-z0-9][\w.-]*", re.ASCII)
+_PLAIN_NAME = re.compile(r"\w(?:[\w .+-]*\w)?")
 _MARKDOWN = re.compile(r"([\\`*\[\]<>#|~&$]|(?<!\w)_|_(?!\w))")
 
 
@@ -44,6 +45,12 @@ def model_card(
         _commands(),
     ]
     return "\n\n".join(sections) + "\n"
+
+
+def short_name(model: str) -> str:
+    """Return what to call a model in a title: the last part of its name, if that reads as a name."""
+    last = model.rstrip("/").rpartition("/")[2]
+    return last if _PLAIN_NAME.fullmatch(last) else "A model"
 
 
 def yaml_quoted(text: str) -> str:

@@ -6,6 +6,7 @@ alone, since `--json` owns it. Methods may be called from any thread, at every
 block of a copy, and cost a lock and an addition.
 """
 
+import contextlib
 import sys
 import threading
 import time
@@ -90,16 +91,17 @@ class LineProgress:
             f"{share_text(self._done, self._total)}  {bytes_text(self._done)} of {bytes_text(self._total)}  "
             f"{rate_text(rate)}  {self._shards_done} of {plural(self._shards, 'shard')}  {ending}\n"
         )
-        self._stream.write(line)
-        self._stream.flush()
+        with contextlib.suppress(OSError):  # a full log costs lines, not the work
+            self._stream.write(line)
+            self._stream.flush()
 
 
 ProgressDisplay: TypeAlias = LiveProgress | LineProgress | NoProgress
 
 
 def progress_display(*, quiet: bool, stream: TextIO | None = None) -> ProgressDisplay:
-    """Return the display that suits the stream (standard error, if none is given)."""
+    """Return the display that suits the stream: standard error, if none is given and it isn't closed."""
     stream = sys.stderr if stream is None else stream
-    if quiet:
+    if quiet or stream is None:
         return NoProgress()
     return LiveProgress(stream) if stream.isatty() else LineProgress(stream)

@@ -6,9 +6,8 @@ commits.
 """
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -17,11 +16,9 @@ from distexpand.commit.committer import Committer
 from distexpand.engine.receipt import Receipt
 from distexpand.engine.shard import ShardEngine
 from distexpand.engine.transforms import single_threaded_transforms
-from distexpand.errors import StorageError
-from distexpand.intake.pins import compute_pin, read_whole
-from distexpand.plan.model import Plan, ShardPlan, SourceFile
+from distexpand.plan.model import ShardPlan
 from distexpand.runner.progress import ProgressSink
-from distexpand.storage.local import LocalOutput, LocalSource
+from distexpand.storage.local import LocalOutput
 from distexpand.storage.ranges import RangeReader
 
 DEFAULT_THREADS = 4
@@ -29,9 +26,9 @@ SHARDS_UNDER_WAY = 2
 
 
 def run_local(
-    plan: Plan,
     output: Path,
     committer: Committer,
+    readers: Sequence[RangeReader],
     *,
     threads: int,
     stop: threading.Event,
@@ -39,10 +36,19 @@ def run_local(
 ) -> None:
     """Execute the shards that aren't committed yet and commit each as it comes.
 
+    Args:
+        output: where attempts are written.
+        committer: holds the plan and takes the receipts.
+        readers: the plan's sources, in its order.
+        threads: blocks that are worked on at once.
+        stop: set from outside to end between two blocks.
+        progress: told of bytes and shards as they are done.
+
     Raises:
         StorageError: a source isn't the one planned, or reading or writing failed.
         InterruptedRunError: `stop` was set; what is committed stays.
     """
+    plan = committer.plan
     waiting = [shard for shard in plan.shards if shard.name not in committer.receipts]
     done_bytes = sum(receipt.size for receipt in committer.receipts.values())
     progress.start(
@@ -52,65 +58,31 @@ def run_local(
         shards_done=len(committer.receipts),
     )
     try:
-        with open_sources(plan, waiting) as readers, single_threaded_transforms(plan):
+        with single_threaded_transforms(plan):
             run = _Run(
-                output=LocalOutput(output), committer=committer, threads=threads, stop=stop, progress=progress
+                output=LocalOutput(output),
+                committer=committer,
+                threads=threads,
+                stop=_Stop(stop),
+                progress=progress,
             )
             run.execute(waiting, readers)
     finally:
         progress.stop()
 
 
-def check_sources(plan: Plan) -> None:
-    """Check that every source file is the one that was planned.
+class _Stop:
+    """Set by the caller's event or by a failure here; the caller's event is only ever looked at."""
 
-    Raises:
-        StorageError: it is gone, unreadable, or another one; names model and file.
-    """
-    locations = dict(plan.locations)
-    for source in plan.sources:
-        store = LocalSource(Path(locations[source.model]))
-        reader = store.open(source.path)
-        size = reader.size
-        reader.close()
-        if size != source.size or compute_pin(store, source.path) != source.pin:
-            raise StorageError(
-                f"{store.location}/{source.path}: isn't the file that was planned (model {source.model})",
-                hint="The source changed since; plan again.",
-            )
+    def __init__(self, outer: threading.Event) -> None:
+        self._outer = outer
+        self._failed = threading.Event()
 
+    def is_set(self) -> bool:
+        return self._failed.is_set() or self._outer.is_set()
 
-def read_side_files(plan: Plan) -> dict[str, bytes]:
-    """Return the bytes of the plan's copied files by output name.
-
-    Raises:
-        StorageError: one can't be read.
-    """
-    locations = dict(plan.locations)
-    return {
-        copied.name: read_whole(
-            LocalSource(Path(locations[plan.sources[copied.source].model])), plan.sources[copied.source].path
-        )
-        for copied in plan.copies
-    }
-
-
-@contextmanager
-def open_sources(plan: Plan, shards: Sequence[ShardPlan]) -> Iterator[Sequence[RangeReader]]:
-    """Open all source files of a plan for as long as some shards are executed."""
-    with ExitStack() as stack:
-        yield _open_all(plan.sources, dict(plan.locations), stack) if shards else ()
-
-
-def _open_all(
-    sources: Sequence[SourceFile], locations: Mapping[str, str], stack: ExitStack
-) -> Sequence[RangeReader]:
-    readers = []
-    for source in sources:
-        reader = LocalSource(Path(locations[source.model])).open(source.path)
-        stack.callback(reader.close)
-        readers.append(reader)
-    return readers
+    def set(self) -> None:
+        self._failed.set()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +92,7 @@ class _Run:
     output: LocalOutput
     committer: Committer
     threads: int
-    stop: threading.Event
+    stop: _Stop
     progress: ProgressSink
 
     def execute(self, shards: Sequence[ShardPlan], readers: Sequence[RangeReader]) -> None:

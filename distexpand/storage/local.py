@@ -5,6 +5,7 @@ never wait for each other's position. Sources are opened read-only and never
 written to.
 """
 
+import contextlib
 import ctypes
 import errno
 import os
@@ -28,6 +29,8 @@ _ADVICE = {
     errno.EDQUOT: "The disk quota is used up; finished shards are kept, go on with --resume.",
     errno.EACCES: "Check the permissions of the file and of the folders above it.",
     errno.EPERM: "Check the permissions of the file and of the folders above it.",
+    errno.EMFILE: "Allow the process more open files (ulimit -n): every source file is held open.",
+    errno.ENFILE: "The system's limit of open files is reached; try again with less running.",
     errno.EROFS: "The file system is mounted read-only; choose another output.",
 }
 
@@ -36,6 +39,11 @@ def storage_error(doing: str, path: Path | str, error: OSError) -> StorageError:
     """Map an operating system's error to ours, with advice for the frequent ones."""
     reason = error.strerror or str(error)
     return StorageError(f"{path}: can't {doing}: {reason}", hint=_ADVICE.get(error.errno or 0, ""))
+
+
+def allocated_bytes(status: os.stat_result) -> int:
+    """Return the bytes that a file takes on disk."""
+    return status.st_blocks * _STAT_BLOCK
 
 
 class LocalReader:
@@ -49,7 +57,8 @@ class LocalReader:
         except OSError as error:
             raise storage_error("open", path, error) from None
         self.size = self._opened.st_size
-        self.is_sparse = self._opened.st_blocks * _STAT_BLOCK < self.size
+        self.version = str(self._opened.st_mtime_ns)
+        self.is_sparse = allocated_bytes(self._opened) < self.size
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
         """Fill the buffer from `offset`."""
@@ -154,6 +163,9 @@ class LocalAttempt:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+        if exception[0] is not None:
+            with contextlib.suppress(OSError):
+                self._path.unlink()
 
 
 class LocalSource:

@@ -22,6 +22,11 @@ class RangeReader(Protocol):
         """Whether some of the file may be holes, so that `data_ranges` is worth asking."""
         ...
 
+    @property
+    def version(self) -> str:
+        """What the store gives another value when the content changes (a time, a tag)."""
+        ...
+
     def read_into(self, offset: int, buffer: memoryview) -> None:
         """Fill the buffer from `offset`.
 
@@ -52,7 +57,10 @@ class RangeReader(Protocol):
 
 
 class Attempt(Protocol):
-    """One attempt at an output file, under a name of its own; reads as zero where unwritten."""
+    """One attempt at an output file, under a name of its own; reads as zero where unwritten.
+
+    As a context it closes the file, and removes it if an exception ends the work.
+    """
 
     @property
     def name(self) -> str:

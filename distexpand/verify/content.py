@@ -1,6 +1,6 @@
 """Content: are the bytes those of the manifest, and those that the recipe makes of the sources."""
 
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from itertools import zip_longest
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from distexpand.plan.build import CONFIG_NAME
 from distexpand.plan.check import shard_header
 from distexpand.plan.digest_layout import combined_digest, piece_digest
 from distexpand.plan.model import Plan
+from distexpand.runner.progress import ProgressSink
 from distexpand.storage.local import LocalSource
 from distexpand.storage.ranges import RangeReader
 from distexpand.verify.digests import file_digests, planned_digests
@@ -25,9 +26,12 @@ def check_content(
     *,
     skip: Container[str] = (),
     threads: int,
-    advance: Callable[[int], None],
+    progress: ProgressSink,
 ) -> Iterator[Difference]:
-    """Yield every tensor whose bytes on disk don't have the manifest's digest; `skip` names broken files."""
+    """Yield every tensor whose bytes on disk don't have the manifest's digest; `skip` names broken files.
+
+    Every byte is read, holes too.
+    """
     store = LocalSource(output)
     for shard in manifest.shards:
         if shard.name in skip:
@@ -36,9 +40,11 @@ def check_content(
         header = parse_header(raw, file_size=size, origin=shard.name)
         reader = store.open(shard.name)
         try:
-            digests = file_digests(header, reader, threads=threads, advance=advance)
+            digests = file_digests(header, reader, threads=threads, advance=progress.advance)
         finally:
             reader.close()
+        progress.advance(len(raw))
+        progress.shard_done(shard.name)
         wrong = [name for name, digest in digests.items() if shard.tensors.get(name) != digest]
         parts = [piece_digest(raw), *(bytes.fromhex(digest) for digest in digests.values())]
         if not wrong and combined_digest(parts).hex() != shard.digest:
@@ -63,7 +69,7 @@ def check_against_sources(
     readers: Sequence[RangeReader],
     *,
     threads: int,
-    advance: Callable[[int], None],
+    progress: ProgressSink,
 ) -> Iterator[Difference]:
     """Yield every tensor whose digest isn't what the recipe makes of the sources.
 
@@ -73,7 +79,9 @@ def check_against_sources(
     recorded = {name: digest for shard in manifest.shards for name, digest in shard.tensors.items()}
     files = {name: shard.name for shard in manifest.shards for name in shard.tensors}
     for shard in plan.shards:
-        expected = planned_digests(shard, readers, threads=threads, advance=advance)
+        expected = planned_digests(shard, readers, threads=threads, advance=progress.advance)
+        progress.advance(len(shard.header))
+        progress.shard_done(shard.name)
         for name, digest in expected.items():
             if recorded.pop(name, None) != digest:
                 yield Difference(

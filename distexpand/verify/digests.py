@@ -1,58 +1,52 @@
 """Digests of tensors as they are: of an output's files, and of what a plan says they should be.
 
-Files are read by the engine's own blocks, so that holes cost nothing. What a
-transform should give is computed by the plain path: the whole tensor at once,
-with torch, nothing cut into blocks.
+Both read plainly, piece by piece, and share no code with the engine: a hole is
+read like any other bytes, since believing what a file system says of holes is
+one of the things to be checked. Rejected: the engine's blocks, which skip
+holes and would repeat the engine's errors. Memory is one piece per thread.
 """
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from dataclasses import dataclass
+from functools import lru_cache
 
-from distexpand.engine.blocks import Block, cut_blocks
-from distexpand.engine.fill import Workspace, digest_pieces, fill_block
-from distexpand.engine.transforms import nan_bits, require_torch, torch_dtype
-from distexpand.formats.dtypes import DType
 from distexpand.formats.header import Header
-from distexpand.intake.pins import read_range
 from distexpand.plan.check import shard_header
 from distexpand.plan.digest_layout import PIECE_BYTES, combined_digest, piece_digest
 from distexpand.plan.model import ShardPlan
-from distexpand.plan.operations import Blend, Copy, Operation, Scale, Term, Zero, source_length
+from distexpand.plan.operations import Copy, Operation, Zero
 from distexpand.storage.ranges import RangeReader
+from distexpand.verify.plain import fill_plain
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Piece:
+    """A digest unit: `length` bytes at `offset` of the shard, of tensor `name`, and what makes them."""
+
+    name: str
+    offset: int
+    length: int
+    operations: tuple[Operation, ...]
 
 
 def file_digests(
     header: Header, reader: RangeReader, *, threads: int, advance: Callable[[int], None]
 ) -> dict[str, str]:
-    """Return the digest of every tensor of a file as it is on disk."""
-    ordered = sorted(header.tensors.values(), key=lambda tensor: tensor.offset)
-    operations = [
-        Copy(offset=t.offset, length=t.length, source=0, source_offset=t.offset) for t in ordered if t.length
+    """Return the digest of every tensor of a file as it is on disk, in order of offset."""
+    whole = [
+        Copy(offset=tensor.offset, length=tensor.length, source=0, source_offset=tensor.offset)
+        for tensor in sorted(header.tensors.values(), key=lambda tensor: tensor.offset)
     ]
-    return _digests(header, operations, [reader], threads=threads, advance=advance)
+    return _digests(header, whole, [reader], threads=threads, advance=advance)
 
 
 def planned_digests(
     shard: ShardPlan, readers: Sequence[RangeReader], *, threads: int, advance: Callable[[int], None]
 ) -> dict[str, str]:
     """Return the digest that every tensor of a planned shard should have, from the sources."""
-    header = shard_header(shard)
-    copied = [operation for operation in shard.operations if isinstance(operation, Copy | Zero)]
-    names = {tensor.offset: name for name, tensor in header.tensors.items() if tensor.length}
-    kept = {names[operation.offset] for operation in copied if operation.offset in names}
-    copied_header = Header(
-        size=header.size,
-        metadata=header.metadata,
-        tensors={name: t for name, t in header.tensors.items() if name in kept or not t.length},
-    )
-    digests = _digests(copied_header, copied, readers, threads=threads, advance=advance)
-    for operation in shard.operations:
-        if isinstance(operation, Scale | Blend):
-            digests[names[operation.offset]] = _plain_digest(operation, readers)
-            advance(operation.length)
-    return digests
+    return _digests(shard_header(shard), shard.operations, readers, threads=threads, advance=advance)
 
 
 def _digests(
@@ -65,68 +59,52 @@ def _digests(
 ) -> dict[str, str]:
     local = threading.local()
 
-    def work(block: Block) -> Iterator[tuple[tuple[int, int], bytes]]:
-        if not hasattr(local, "workspace"):
-            local.workspace = Workspace()
-        runs = fill_block(block, readers, local.workspace)
-        digests = digest_pieces(block, runs, local.workspace.buffer)
-        advance(block.length)
-        keys = [(piece.tensor, piece.number) for piece in block.pieces]
-        return zip(keys, digests, strict=True)
+    def work(piece: _Piece) -> tuple[str, bytes]:
+        if not hasattr(local, "buffer"):
+            local.buffer = memoryview(bytearray(PIECE_BYTES))
+        digest = _piece_digest(piece, readers, local.buffer[: piece.length])
+        advance(piece.length)
+        return piece.name, digest
 
+    ordered = sorted(header.tensors, key=lambda name: _place(header, name))
+    by_name: dict[str, list[bytes]] = {name: [] for name in ordered}
     with ThreadPoolExecutor(threads) as pool:
-        pieces = dict(pair for pairs in pool.map(work, cut_blocks(header, operations)) for pair in pairs)
-    ordered = sorted(header.tensors.items(), key=lambda item: (item[1].offset, item[1].length))
-    by_tensor: dict[int, list[bytes]] = {}
-    for (tensor, _), digest in sorted(pieces.items()):
-        by_tensor.setdefault(tensor, []).append(digest)
-    return {name: combined_digest(by_tensor.get(i, [])).hex() for i, (name, _) in enumerate(ordered)}
+        for name, digest in pool.map(work, _pieces(header, ordered, operations)):
+            by_name[name].append(digest)
+    return {name: combined_digest(digests).hex() for name, digests in by_name.items()}
 
 
-def _plain_digest(operation: Scale | Blend, readers: Sequence[RangeReader]) -> str:
-    raw = plain_bytes(operation, readers)
-    return combined_digest(
-        piece_digest(raw[start : start + PIECE_BYTES]) for start in range(0, len(raw), PIECE_BYTES)
-    ).hex()
+def _place(header: Header, name: str) -> tuple[int, int]:
+    return header.tensors[name].offset, header.tensors[name].length
 
 
-def plain_bytes(operation: Operation, readers: Sequence[RangeReader]) -> bytes:
-    """Return all bytes of an operation, computed at once."""
-    match operation:
-        case Copy():
-            return read_range(readers[operation.source], operation.source_offset, operation.length)
-        case Zero():
-            return bytes(operation.length)
-        case Scale():
-            value = _whole(operation.term, operation, readers).to(torch_dtype(operation.compute))
-            scaled = value if operation.factor == 1 else value * operation.factor
-            return _raw(scaled, operation.target)
-        case Blend():
-            return _raw(_plain_blend(operation, readers), operation.target)
+def _pieces(header: Header, ordered: Sequence[str], operations: Sequence[Operation]) -> Iterator[_Piece]:
+    """Yield the pieces of all tensors in order; operations are in order of offset too."""
+    position = 0
+    for name in ordered:
+        offset, length = _place(header, name)
+        for begin in range(offset, offset + length, PIECE_BYTES):
+            end = min(begin + PIECE_BYTES, offset + length)
+            while operations[position].offset + operations[position].length <= begin:
+                position += 1
+            last = position
+            while last < len(operations) and operations[last].offset < end:
+                last += 1
+            making = tuple(operations[position:last])
+            yield _Piece(name=name, offset=begin, length=end - begin, operations=making)
 
 
-def _plain_blend(operation: Blend, readers: Sequence[RangeReader]) -> Any:
-    torch = require_torch()
-    compute = torch_dtype(operation.compute)
-    wide = torch.float64 if operation.compute is DType.F64 else torch.float32
-    weights = torch.tensor(operation.weights, dtype=wide)
-    values = [_whole(term, operation, readers).to(compute).to(wide) for term in operation.terms]
-    total = torch.zeros_like(values[0])
-    for value, weight in zip(values, weights, strict=True):
-        total = (total.double() + value.double() * weight.double()).to(wide)
-    return (total / weights.sum() if operation.normalize else total).to(compute)
+def _piece_digest(piece: _Piece, readers: Sequence[RangeReader], buffer: memoryview) -> bytes:
+    if all(isinstance(operation, Zero) for operation in piece.operations):
+        return _zeros_digest(piece.length)
+    for operation in piece.operations:
+        begin = max(operation.offset, piece.offset)
+        end = min(operation.offset + operation.length, piece.offset + piece.length)
+        target = buffer[begin - piece.offset : end - piece.offset]
+        fill_plain(operation, begin - operation.offset, target, readers)
+    return piece_digest(buffer)
 
 
-def _whole(term: Term, operation: Scale | Blend, readers: Sequence[RangeReader]) -> Any:
-    length = source_length(term, operation.length, operation.target)
-    raw = bytearray(read_range(readers[term.source], term.source_offset, length))
-    return require_torch().frombuffer(raw, dtype=torch_dtype(term.dtype))
-
-
-def _raw(values: Any, target: DType) -> bytes:
-    torch = require_torch()
-    result = values.to(torch_dtype(target)).contiguous()
-    whole = result.view(getattr(torch, f"int{target.bits}"))
-    one_nan = torch.where(torch.isnan(result), nan_bits(target), whole)
-    raw: bytes = one_nan.to(whole.dtype).numpy().tobytes()
-    return raw
+@lru_cache(maxsize=64)
+def _zeros_digest(length: int) -> bytes:
+    return piece_digest(bytes(length))

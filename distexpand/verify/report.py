@@ -1,7 +1,10 @@
 """What verification found."""
 
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
+
+from distexpand.errors import DistexpandError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,13 +23,17 @@ class Difference:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifyReport:
-    """All differences, in order, and how much was looked at."""
+    """All differences, in order, and how much was looked at.
+
+    `notes` are what is odd about the output without being wrong.
+    """
 
     differences: tuple[Difference, ...]
     checks: tuple[str, ...]
     tensors: int
     bytes_read: int
     layers: int
+    notes: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -36,3 +43,8 @@ class VerifyReport:
     def to_json(self) -> dict[str, Any]:
         """Return the report for `--json`."""
         return {"ok": self.ok, **asdict(self)}
+
+
+def reason(error: DistexpandError, path: Path) -> str:
+    """Return an error's message without the path at its front: a difference names its file itself."""
+    return error.message.removeprefix(f"{path}: ").removeprefix(f"{path.parent}: ")

@@ -1,22 +1,22 @@
 """Structure: is every file there and whole, do index, headers, manifest and config agree."""
 
-import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from distexpand.architecture.stack import find_layer_stack
 from distexpand.commit.manifest import MANIFEST_NAME, Manifest, decode_manifest
-from distexpand.commit.work_directory import WorkDirectory
+from distexpand.commit.work_directory import DONE_PREFIX, NOTICE_NAME, WorkDirectory
 from distexpand.errors import DistexpandError, OutputError
 from distexpand.formats.catalog import Catalog
 from distexpand.formats.header import parse_header
 from distexpand.formats.index import INDEX_NAME, SINGLE_NAME
 from distexpand.formats.json_text import load_json_object
-from distexpand.intake.pins import read_header
+from distexpand.intake.pins import digest as sha256
+from distexpand.intake.pins import read_header, read_whole
 from distexpand.intake.weights import read_catalog
-from distexpand.storage.local import LocalSource
-from distexpand.verify.report import Difference
+from distexpand.storage.local import WORK_DIRECTORY, LocalSource, storage_error
+from distexpand.verify.report import Difference, reason
 
 CHECK = "structure"
 _WEIGHT_ENDINGS = (".safetensors", ".bin", ".safetensors.index.json", ".bin.index.json")
@@ -28,6 +28,7 @@ def read_manifest(output: Path) -> Manifest:
     Raises:
         OutputError: there is none: the output is unfinished or not ours.
         CheckpointError: it is damaged.
+        StorageError: it can't be read.
     """
     path = output / MANIFEST_NAME
     if not os.path.isfile(path):  # noqa: PTH113  # false, not an error, for a name too long
@@ -37,7 +38,20 @@ def read_manifest(output: Path) -> Manifest:
                 hint="Go on with `distexpand run RECIPE OUT --resume`.",
             )
         raise OutputError(f"{output}: has no {MANIFEST_NAME}; distexpand didn't make it, or not to its end")
-    return decode_manifest(path.read_bytes(), origin=str(path))
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise storage_error("read", path, error) from None
+    return decode_manifest(raw, origin=str(path))
+
+
+def leftovers(output: Path) -> tuple[str, ...]:
+    """Say what an unfinished run left beside a manifest; it does no harm."""
+    return tuple(
+        f"{name} is left over from a run; the output is finished without it, and it can go"
+        for name in sorted(path.name for path in _listed(output))
+        if name in {WORK_DIRECTORY, NOTICE_NAME} or name.startswith(DONE_PREFIX)
+    )
 
 
 def check_structure(output: Path, manifest: Manifest) -> Iterator[Difference]:
@@ -55,7 +69,7 @@ def check_structure(output: Path, manifest: Manifest) -> Iterator[Difference]:
         catalog = read_catalog(store, store.files())
     except DistexpandError as error:
         index = SINGLE_NAME if len(manifest.shards) == 1 else INDEX_NAME
-        yield Difference(check=CHECK, file=index, tensor="", message=error.message)
+        yield _difference(index, reason(error, output / index))
         return
     yield from _catalog(manifest, catalog)
     yield from _config(output, manifest, catalog)
@@ -64,18 +78,30 @@ def check_structure(output: Path, manifest: Manifest) -> Iterator[Difference]:
 def _small_files(output: Path, manifest: Manifest) -> Iterator[Difference]:
     for name, digest in manifest.files.items():
         path = output / name
-        if not path.is_file():
+        try:
+            found = sha256(path.read_bytes()) if path.is_file() else None
+        except OSError as error:
+            yield _difference(name, reason(storage_error("read", path, error), path))
+            continue
+        if found is None:
             yield _difference(name, "missing")
-        elif hashlib.sha256(path.read_bytes()).hexdigest() != digest:
+        elif found != digest:
             yield _difference(name, "isn't as it was written (SHA-256 differs)")
 
 
 def _unknown_weights(output: Path, manifest: Manifest) -> Iterator[Difference]:
     """Yield weights beside ours, which a loader may take instead of or in addition to them."""
     known = set(manifest.file_names)
-    for path in sorted(output.iterdir()):
+    for path in sorted(_listed(output)):
         if path.name not in known and path.name.endswith(_WEIGHT_ENDINGS):
             yield _difference(path.name, "weights that the manifest doesn't know")
+
+
+def _listed(output: Path) -> list[Path]:
+    try:
+        return list(output.iterdir())
+    except OSError as error:
+        raise storage_error("list", output, error) from None
 
 
 def _shards(output: Path, manifest: Manifest) -> Iterator[Difference]:
@@ -91,9 +117,9 @@ def _shards(output: Path, manifest: Manifest) -> Iterator[Difference]:
             continue
         try:
             raw, _ = read_header(store, shard.name)
-            header = parse_header(raw, file_size=size, origin=shard.name)
+            header = parse_header(raw, file_size=size, origin=str(path))
         except DistexpandError as error:
-            yield _difference(shard.name, error.message)
+            yield _difference(shard.name, reason(error, path))
             continue
         if header.tensors.keys() != shard.tensors.keys():
             name = min(header.tensors.keys() ^ shard.tensors.keys())
@@ -111,10 +137,10 @@ def _catalog(manifest: Manifest, catalog: Catalog) -> Iterator[Difference]:
 def _config(output: Path, manifest: Manifest, catalog: Catalog) -> Iterator[Difference]:
     path = output / "config.json"
     try:
-        config = load_json_object(path.read_bytes(), origin=str(path))
+        config = load_json_object(read_whole(LocalSource(output), path.name), origin=str(path))
         stack = find_layer_stack(catalog.tensors, config, origin=str(output))
-    except (DistexpandError, OSError) as error:
-        yield _difference("config.json", str(error))
+    except DistexpandError as error:
+        yield _difference(path.name, reason(error, path))
         return
     if stack.prefix != manifest.layer_prefix or stack.num_layers != len(manifest.layers):
         yield _difference(

@@ -209,6 +209,7 @@ def test_an_output_under_a_strange_name(model: Path, recipe: Path, tmp_path: Pat
     done = call("run", recipe, out, "--model", f"a={model}", "--json")
     assert done.code == 0, done.err
     assert call("verify", out, "--json").code == 0
+    assert call("verify", out).code == 0
     assert (out / "config.json").exists()
 
 

@@ -138,6 +138,32 @@ def test_resume_overwrite_and_fresh(cli: Cli, model: Path, recipe: Path, tmp_pat
     assert tree(out) != before
 
 
+def test_a_finished_run_says_so(cli: Cli, model: Path, recipe: Path, tmp_path: Path) -> None:
+    run = ("run", recipe, tmp_path / "out", "--model", f"a={model}")
+    assert "B/s" in cli(*run).err
+    again = cli(*run, "--resume")
+    assert again.code == 0
+    assert again.err.endswith("out: already finished, nothing to do\n")
+    assert "B/s" not in again.err
+
+
+def test_verify_shows_progress_and_notes(cli: Cli, model: Path, recipe: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert cli("run", recipe, out, "--model", f"a={model}", "--quiet").code == 0
+    (out / "UNFINISHED.txt").write_text("unfinished")
+    shown = cli("verify", out)
+    assert shown.err.startswith("100%  ")
+    assert "note: UNFINISHED.txt is left over" in shown.err
+    assert cli("verify", out, "--quiet").err == ""
+    assert cli("verify", out, "--quiet", "--json").document["notes"]
+
+
+def test_inspect_names_no_option_that_it_lacks(cli: Cli) -> None:
+    missing = cli("inspect", "missing")
+    assert missing.code == 2
+    assert "--model" not in missing.err
+
+
 def test_strict_makes_warnings_errors(cli: Cli, model: Path, recipe: Path, tmp_path: Path) -> None:
     recipe.write_text("{model: a, layer_map: [[0, 3]]}")
     warned = cli("run", recipe, tmp_path / "out", "--model", f"a={model}")

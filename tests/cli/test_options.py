@@ -29,6 +29,11 @@ def test_help_is_the_stored_one(name: str) -> None:
     assert stored.read_text(encoding="utf-8") == text
 
 
+def test_no_line_of_the_help_is_cut() -> None:
+    text = CliRunner().invoke(root, ["--help"], prog_name="distexpand", terminal_width=80).output
+    assert "..." not in text.replace("[ARGS]...", "")
+
+
 def test_no_snapshot_is_left_over() -> None:
     assert {path.stem for path in SNAPSHOTS.iterdir()} == {"distexpand", *root.commands}
 

@@ -3,8 +3,6 @@
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -18,6 +16,7 @@ from distexpand.errors import CheckpointError, OutputError, UsageError
 from distexpand.plan.model import Plan
 from distexpand.storage.local import WORK_DIRECTORY
 from tests.api.small import BLOCKS, COPIES, identities, small_model, small_plan, tree
+from tests.commit.crashes import crash_at
 
 
 @pytest.fixture(scope="module")
@@ -37,60 +36,9 @@ def expected(plan: Plan, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
     return tree(output)
 
 
-class Crash(BaseException):
-    """Stands for a kill: nothing may catch it."""
-
-
-CALLS = (
-    "open",
-    "write",
-    "pwrite",
-    "rename",
-    "unlink",
-    "fsync",
-    "ftruncate",
-    "posix_fallocate",
-    "mkdir",
-    "rmdir",
-)
-
-
-@contextmanager
-def crashing_at(step: int, *, after: bool) -> Iterator[list[str]]:
-    """End the program at its n-th call that changes the file system, before or after the call's effect.
-
-    From then on every such call fails as well, since a dead process makes none.
-    """
-    made: list[str] = []
-
-    def wrap(name: str, real: Callable[..., object]) -> Callable[..., object]:
-        def call(*arguments: object, **named: object) -> object:
-            if name == "open" and not int(arguments[1]) & os.O_CREAT:  # type: ignore[call-overload]
-                return real(*arguments, **named)
-            made.append(name)
-            if len(made) > step or (len(made) == step and not after):
-                raise Crash
-            result = real(*arguments, **named)
-            if len(made) == step:
-                raise Crash
-            return result
-
-        return call
-
-    with pytest.MonkeyPatch.context() as patch:
-        for name in CALLS:
-            patch.setattr(os, name, wrap(name, getattr(os, name)))
-        yield made
-
-
 def _crash(plan: Plan, output: Path, step: int, mode: OutputMode, *, after: bool) -> bool:
     """Run until the crash and say whether there was one."""
-    try:
-        with crashing_at(step, after=after):
-            run_plan(plan, output, mode=mode, threads=1)
-    except Crash:
-        return True
-    return False
+    return crash_at(step, lambda: run_plan(plan, output, mode=mode, threads=1), after=after)
 
 
 def _assert_no_partial_file(output: Path, expected: dict[str, bytes]) -> None:
@@ -100,8 +48,10 @@ def _assert_no_partial_file(output: Path, expected: dict[str, bytes]) -> None:
             assert raw == expected[name], name
     if MANIFEST_NAME in found:
         assert expected.keys() <= found.keys()
+        assert NOTICE_NAME not in found
     elif any(name.endswith(".safetensors") for name in found if not name.startswith(WORK_DIRECTORY)):
-        assert NOTICE_NAME in found
+        assert f"{WORK_DIRECTORY}/plan" in found
+        assert NOTICE_NAME in found or "config.json" in found
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])

@@ -14,7 +14,7 @@ from distexpand.engine.shard import ShardEngine
 from distexpand.errors import InterruptedRunError, StorageError
 from distexpand.plan.model import ShardPlan
 from distexpand.storage.local import WORK_DIRECTORY, LocalOutput
-from distexpand.verify.digests import plain_bytes
+from distexpand.verify.plain import plain_bytes
 from tests.engine.shards import (
     SOURCE_BYTES,
     MemoryReader,

@@ -19,7 +19,7 @@ from distexpand.engine.fill import Workspace, fill_block  # noqa: E402
 from distexpand.formats.dtypes import DType  # noqa: E402
 from distexpand.formats.header import encode_header, parse_header  # noqa: E402
 from distexpand.plan.operations import Blend, Operation, Scale, Term  # noqa: E402
-from distexpand.verify.digests import plain_bytes  # noqa: E402
+from distexpand.verify.plain import plain_bytes  # noqa: E402
 from tests.engine.shards import FACTORS, FLOATS, MemoryReader  # noqa: E402
 
 ELEMENTS = 4099

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from distexpand.report.drawing import labels
-from distexpand.report.glyphs import ASCII, UNICODE, cell_width, glyphs_for, printable, shorten
+from distexpand.report.glyphs import ASCII, UNICODE, cell_width, printable, shorten
 from distexpand.report.layer_colours import LayerPicture
 from distexpand.report.layer_picture import layer_picture
 from tests.report.stacks import GOLIATH, SOLAR, interleaved, names, origin, stack, stacks, tall
@@ -130,12 +130,6 @@ def test_shortening_keeps_to_the_width(text, width, glyphs):
     assert cell_width(shortened) <= width
     assert shortened == text or cell_width(text) > width
 
-
-def test_glyphs_for_encodings():
-    assert glyphs_for("UTF-8") is UNICODE
-    assert glyphs_for("utf_8") is UNICODE
-    assert glyphs_for("ANSI_X3.4-1968") is ASCII
-    assert glyphs_for(None) is ASCII
     assert printable("a\x1b[31m\nb", UNICODE) == "a?[31m?b"
 
 

@@ -5,7 +5,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from distexpand.report.model_card import code_span, fenced, model_card, yaml_quoted
+from distexpand.report.model_card import code_span, fenced, model_card, short_name, yaml_quoted
 from tests.report.stacks import GOLIATH, interleaved, names, origin, stack, stacks
 
 RECIPE = "method: passthrough\nlayers:\n- model: m\n"
@@ -125,3 +125,23 @@ def test_the_card_says_what_was_done():
     assert f"```yaml\n{RECIPE}```" in text
     assert "distexpand verify OUT" in text
     assert text == card(interleaved("HuggingFaceTB/SmolLM2-135M", 32, 8), recipe=RECIPE)
+
+
+@pytest.mark.parametrize(
+    ("model", "expected"),
+    [
+        ("meta/Llama-3.1-8B", "Llama-3.1-8B"),
+        ("gpt2", "gpt2"),
+        ("/home/me/my model/", "my model"),
+        ("../models/über_1", "über_1"),
+        (".", "A model"),
+        ("..", "A model"),
+        ("/", "A model"),
+        ("", "A model"),
+        ("[x](http://e)", "A model"),
+        ("<b>", "A model"),
+        ("a\nb", "A model"),
+    ],
+)
+def test_titles_name_a_model_or_none(model, expected):
+    assert short_name(model) == expected

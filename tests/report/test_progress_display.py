@@ -1,7 +1,9 @@
+import contextlib
 import io
 import itertools
 import sys
 import threading
+from pathlib import Path
 
 from distexpand.report.progress import LineProgress, NoProgress, progress_display
 from distexpand.report.progress_live import LiveProgress
@@ -106,3 +108,15 @@ def test_the_display_suits_the_stream():
     assert isinstance(progress_display(quiet=False, stream=io.StringIO()), LineProgress)
     assert isinstance(progress_display(quiet=False, stream=Terminal()), LiveProgress)
     assert isinstance(progress_display(quiet=True), NoProgress)
+
+
+def test_a_closed_or_full_stream_costs_lines_only(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", None)
+    assert isinstance(progress_display(quiet=False), NoProgress)
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        progress = LineProgress(full)
+        progress.start(total_bytes=10, done_bytes=0, shards=1, shards_done=0)
+        progress.stop()
+        monkeypatch.setattr(LineProgress, "_write_line", lambda *_: None)
+        with contextlib.suppress(OSError):
+            full.close()

@@ -4,6 +4,7 @@ import hashlib
 import json
 import random
 import shutil
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 
 from distexpand.api import run_plan, verify_output
 from distexpand.commit.manifest import MANIFEST_NAME, decode_manifest, encode_manifest
-from distexpand.errors import DistexpandError, OutputError, UsageError
+from distexpand.errors import DistexpandError, OutputError, StorageError, UsageError
 from distexpand.formats.header import parse_header
 from distexpand.formats.index import INDEX_NAME
 from distexpand.plan.digest_layout import combined_digest, piece_digest
@@ -245,6 +246,96 @@ def test_what_isn_t_an_output(tmp_path: Path, output: Path) -> None:
         verify_output(output)
     with pytest.raises(UsageError):
         verify_output(_whole_again(tmp_path), sources=True)
+
+
+def test_leftovers_of_a_run_are_noted(output: Path) -> None:
+    assert verify_output(output).notes == ()
+    (output / ".distexpand").mkdir()
+    (output / ".distexpand-done-1").mkdir()
+    (output / "UNFINISHED.txt").write_text("unfinished")
+    report = verify_output(output)
+    assert report.ok
+    named = [note.split()[0] for note in report.notes]
+    assert named == [".distexpand", ".distexpand-done-1", "UNFINISHED.txt"]
+
+
+def test_files_that_can_not_be_read(output: Path) -> None:
+    """Reading the memory of a process at its start is an input/output error, for root too."""
+    for name in ("README.md", "config.json"):
+        kept = (output / name).read_bytes()
+        (output / name).unlink()
+        (output / name).symlink_to("/proc/self/mem")
+        (difference,) = verify_output(output).differences
+        assert (difference.file, difference.message) == (name, "can't read: Input/output error")
+        (output / name).unlink()
+        (output / name).write_bytes(kept)
+    (output / MANIFEST_NAME).unlink()
+    (output / MANIFEST_NAME).symlink_to("/proc/self/mem")
+    with pytest.raises(StorageError, match="Input/output error"):
+        verify_output(output)
+
+
+def test_a_difference_names_its_file_once(output: Path) -> None:
+    shard = min(output.glob("*.safetensors"))
+    manifest = (output / MANIFEST_NAME).read_bytes()
+    damages = {
+        MANIFEST_NAME: lambda raw: raw.replace(b'"layers"', b'"Layers"', 1),
+        shard.name: lambda raw: b"\xff" * 8 + raw[8:],
+        INDEX_NAME: lambda raw: raw.replace(b"{", b"[", 1),
+        "config.json": lambda raw: raw[:-3],
+    }
+    for name, damage in damages.items():
+        kept = (output / name).read_bytes()
+        (output / name).write_bytes(damage(kept))
+        if name != MANIFEST_NAME and name in decode_manifest(manifest, origin="m").files:
+            _forge(output, name)
+        for difference in verify_output(output).differences:
+            assert name not in difference.message
+            assert str(output) not in difference.message
+        (output / name).write_bytes(kept)
+        (output / MANIFEST_NAME).write_bytes(manifest)
+
+
+class Recorded:
+    """A progress display that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.total = self.shards = self.done = self.shards_done = self.stopped = 0
+        self._lock = threading.Lock()
+
+    def start(self, *, total_bytes: int, done_bytes: int, shards: int, shards_done: int) -> None:
+        assert (done_bytes, shards_done) == (0, 0)
+        self.total, self.shards = total_bytes, shards
+
+    def advance(self, nbytes: int) -> None:
+        with self._lock:
+            self.done += nbytes
+
+    def shard_done(self, name: str) -> None:
+        assert name.endswith(".safetensors")
+        self.shards_done += 1
+
+    def stop(self) -> None:
+        self.stopped += 1
+
+
+@pytest.mark.parametrize("sources", [False, True])
+def test_progress_tells_of_every_byte(whole: Path, model: Path, sources: bool) -> None:
+    told = Recorded()
+    report = verify_output(whole, sources=sources, places={"a": str(model)}, progress=told)
+    assert report.ok
+    assert told.total == told.done
+    assert told.shards == told.shards_done
+    assert (told.total > report.bytes_read) is sources
+    assert told.stopped == 1
+
+
+def test_progress_of_a_damaged_output_ends(output: Path) -> None:
+    min(output.glob("*.safetensors")).write_bytes(b"")
+    told = Recorded()
+    assert not verify_output(output, progress=told).ok
+    assert told.total == told.done > 0
+    assert told.stopped == 1
 
 
 def _whole_again(tmp_path: Path) -> Path:

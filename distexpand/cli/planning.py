@@ -1,0 +1,55 @@
+"""RECIPE, as `plan` and `run` take it: a recipe, or a plan that `plan --save` wrote; a file or `-`."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from distexpand.cli.options import DEFAULT_SHARD_SIZE_TEXT, parse_places, parse_size
+from distexpand.errors import UsageError
+
+if TYPE_CHECKING:
+    from distexpand.api import PlannedExpansion
+
+
+def planned_expansion(recipe: str, models: tuple[str, ...], shard_size: str | None) -> "PlannedExpansion":
+    """Return the plan of a recipe, or a saved plan.
+
+    Raises:
+        DistexpandError: it can't be read, planned, or goes without these options.
+    """
+    from distexpand.api import plan_expansion
+    from distexpand.cli.saved_plan import decode_saved, is_saved_plan
+
+    raw, origin = _read(recipe)
+    if not is_saved_plan(raw):
+        return plan_expansion(
+            _text(raw, origin),
+            origin=origin,
+            places=parse_places(models),
+            shard_size=parse_size(shard_size or DEFAULT_SHARD_SIZE_TEXT),
+        )
+    for option, given in (("--model", bool(models)), ("--shard-size", shard_size is not None)):
+        if given:
+            raise UsageError(
+                f"{option} has no meaning with a saved plan",
+                hint="It is part of the plan; make the plan again to change it.",
+            )
+    return decode_saved(raw, origin=origin)
+
+
+def _read(recipe: str) -> tuple[bytes, str]:
+    """Return a file's bytes and what to call it; `-` is standard input."""
+    name = "standard input" if recipe == "-" else recipe
+    if recipe == "-" and sys.stdin is None:
+        raise UsageError(f"{name}: can't read the recipe: it is closed")
+    try:
+        return sys.stdin.buffer.read() if recipe == "-" else Path(recipe).read_bytes(), name
+    except OSError as error:
+        raise UsageError(f"{name}: can't read the recipe: {error.strerror}") from None
+
+
+def _text(raw: bytes, origin: str) -> str:
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{origin}: not UTF-8 text (byte {error.start})") from None

@@ -1,0 +1,50 @@
+"""Whether a finished output still has its files: what a resume looks at before it says that all is done."""
+
+from pathlib import Path
+
+from distexpand.commit.index_text import index_text
+from distexpand.commit.manifest import Manifest
+from distexpand.errors import OutputError
+from distexpand.formats.index import INDEX_NAME
+from distexpand.plan.build import CONFIG_NAME
+from distexpand.plan.model import Plan
+from distexpand.storage.local import storage_error
+
+_VERIFY = "`distexpand verify` finds whatever else is wrong"
+
+
+def require_complete(output: Path, manifest: Manifest, plan: Plan) -> None:
+    """Check presence and size of every file that the manifest names; no content is read.
+
+    A text that users edit, the model card, may have any size.
+
+    Raises:
+        OutputError: a file is missing or of another size.
+    """
+    expected = _expected_sizes(manifest, plan)
+    for name in manifest.file_names:
+        size = _size(output / name)
+        if size is None:
+            raise OutputError(
+                f"{output}: the run is finished, but {name} is missing since",
+                hint=f"Make the output anew with --overwrite; {_VERIFY}.",
+            )
+        if size != expected.get(name, size):
+            raise OutputError(
+                f"{output}: the run is finished, but {name} has {size:,} bytes instead of {expected[name]:,}",
+                hint=f"To make the output anew, move that file away and use --overwrite; {_VERIFY}.",
+            )
+
+
+def _expected_sizes(manifest: Manifest, plan: Plan) -> dict[str, int]:
+    sizes = {copied.name: plan.sources[copied.source].size for copied in plan.copies}
+    sizes |= {text.name: len(text.text.encode()) for text in plan.texts if text.name == CONFIG_NAME}
+    sizes |= {shard.name: shard.size for shard in manifest.shards}
+    return sizes | {INDEX_NAME: len(index_text(plan).encode())}
+
+
+def _size(path: Path) -> int | None:
+    try:
+        return path.stat().st_size if path.is_file() else None
+    except OSError as error:
+        raise storage_error("read", path, error) from None

@@ -1,0 +1,89 @@
+"""Which files of an output are distexpand's own, and still as it wrote them: only those may be replaced.
+
+Small files are compared by their SHA-256. Shards are compared by size and by
+the names of the tensors in their header, as reading all weights would cost as
+much as making them: weights that were changed in place under the same header
+and size aren't noticed here. `verify` finds them.
+"""
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from distexpand.commit.index_text import index_text
+from distexpand.commit.journal import read_journal
+from distexpand.commit.manifest import MANIFEST_NAME, Manifest
+from distexpand.commit.work_directory import WorkDirectory, stored_plan
+from distexpand.errors import CheckpointError, StorageError, UsageError
+from distexpand.formats.header import parse_header
+from distexpand.formats.index import INDEX_NAME, is_plain_path
+from distexpand.intake.pins import digest, read_header, read_whole
+from distexpand.plan.check import shard_header
+from distexpand.plan.model import Plan
+from distexpand.storage.local import LocalSource
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnFile:
+    """What is known of a file that distexpand wrote; nothing where a field is `None`.
+
+    `size` is bytes, `sha256` that of all bytes, `tensors` the names in a shard's header.
+    """
+
+    name: str
+    size: int | None = None
+    sha256: str | None = None
+    tensors: Collection[str] | None = None
+
+
+def files_of_manifest(manifest: Manifest) -> Iterator[OwnFile]:
+    """Yield the files of a finished output, beside the manifest itself."""
+    for shard in manifest.shards:
+        yield OwnFile(name=shard.name, size=shard.size, tensors=shard.tensors)
+    for name, sha256 in manifest.files.items():
+        yield OwnFile(name=name, sha256=sha256)
+
+
+def files_of_unfinished(work: WorkDirectory) -> Iterator[OwnFile]:
+    """Yield what an unfinished run may have given final names.
+
+    Where its plan is damaged or of another version, the journal names the shards.
+    """
+    try:
+        plan = stored_plan(work)
+    except UsageError:
+        receipts = read_journal(work.journal).values()
+        yield from (
+            OwnFile(name=receipt.shard, size=receipt.size, tensors=dict(receipt.tensors))
+            for receipt in receipts
+            if is_plain_path(receipt.shard)
+        )
+        return
+    yield from _files_of_plan(plan)
+
+
+def _files_of_plan(plan: Plan) -> Iterator[OwnFile]:
+    for shard in plan.shards:
+        yield OwnFile(name=shard.name, size=shard.size, tensors=shard_header(shard).tensors)
+    for text in plan.texts:
+        yield OwnFile(name=text.name, sha256=digest(text.text.encode()))
+    for copied in plan.copies:
+        yield OwnFile(name=copied.name, sha256=plan.sources[copied.source].pin)
+    yield OwnFile(name=INDEX_NAME, sha256=digest(index_text(plan).encode()))
+    yield OwnFile(name=MANIFEST_NAME)
+
+
+def is_as_written(output: Path, own: OwnFile) -> bool:
+    """Whether the file of that name is the one that was written, as far as is known."""
+    store = LocalSource(output)
+    try:
+        if own.size is not None and (output / own.name).stat().st_size != own.size:
+            return False
+        if own.sha256 is not None and digest(read_whole(store, own.name)) != own.sha256:
+            return False
+        if own.tensors is None:
+            return True
+        raw, size = read_header(store, own.name)
+        return parse_header(raw, file_size=size, origin=own.name).tensors.keys() == set(own.tensors)
+    except (OSError, CheckpointError, StorageError):
+        return False

@@ -1,0 +1,96 @@
+"""The sources of a run: opened once, checked, read and closed at its end.
+
+What is checked has to be what is read, so a pin is computed through the handle
+that the engine reads from: a file that is replaced in between is either not
+opened or noticed. Side files are small; they are read whole at once and hold
+no descriptor. Rejected: opening for the check, for the sizes and for the work
+apart, which leaves two gaps.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from distexpand.commit.stamps import SourceStamp
+from distexpand.errors import StorageError
+from distexpand.intake.pins import pin_of, read_range
+from distexpand.plan.model import Plan
+from distexpand.plan.operations import source_terms
+from distexpand.storage.local import LocalSource
+from distexpand.storage.memory import BytesReader
+from distexpand.storage.open_files import allow_open_files
+from distexpand.storage.ranges import RangeReader
+
+
+@contextmanager
+def open_sources(plan: Plan) -> Iterator[Sequence[RangeReader]]:
+    """Open all source files of a plan, in its order.
+
+    Raises:
+        StorageError: one is gone or unreadable.
+    """
+    weights = _sources_of_weights(plan)
+    allow_open_files(len(weights))
+    locations = dict(plan.locations)
+    with ExitStack() as stack:
+        readers: list[RangeReader] = []
+        for number, source in enumerate(plan.sources):
+            reader = LocalSource(Path(locations[source.model])).open(source.path)
+            if number in weights:
+                stack.callback(reader.close)
+            readers.append(reader if number in weights else _read_and_closed(reader))
+        yield readers
+
+
+def check_sources(plan: Plan, readers: Sequence[RangeReader]) -> None:
+    """Check that every open source file is the one that was planned.
+
+    Raises:
+        CheckpointError: it isn't of the kind that its name says.
+        StorageError: it is another one or unreadable; names model and file.
+    """
+    locations = dict(plan.locations)
+    for source, reader in zip(plan.sources, readers, strict=True):
+        origin = f"{locations[source.model]}/{source.path}"
+        if reader.size != source.size or pin_of(reader, source.path, origin=origin) != source.pin:
+            raise StorageError(
+                f"{origin}: isn't the file that was planned (model {source.model})",
+                hint="The source changed since; plan again.",
+            )
+
+
+def read_side_files(plan: Plan, readers: Sequence[RangeReader]) -> dict[str, bytes]:
+    """Return the bytes of the plan's copied files by output name.
+
+    Raises:
+        StorageError: one can't be read.
+    """
+    return {
+        copied.name: read_range(readers[copied.source], 0, readers[copied.source].size)
+        for copied in plan.copies
+    }
+
+
+def source_stamps(plan: Plan, readers: Sequence[RangeReader]) -> tuple[SourceStamp, ...]:
+    """Return what tells a later run whether a source's weights are still those of this one."""
+    return tuple(
+        SourceStamp(
+            model=plan.sources[number].model,
+            path=plan.sources[number].path,
+            size=readers[number].size,
+            version=readers[number].version,
+        )
+        for number in sorted(_sources_of_weights(plan))
+    )
+
+
+def _read_and_closed(reader: RangeReader) -> RangeReader:
+    try:
+        return BytesReader(read_range(reader, 0, reader.size))
+    finally:
+        reader.close()
+
+
+def _sources_of_weights(plan: Plan) -> set[int]:
+    operations = (operation for shard in plan.shards for operation in shard.operations)
+    return {source for operation in operations for source, _, _ in source_terms(operation)}

@@ -1,0 +1,89 @@
+"""What an operation should give, computed plainly: read, one torch expression, bytes.
+
+Shares nothing with the engine's reading, cutting and transforming, so that it finds the
+engine's errors too: ranges are read whole (holes as the zeros that they read as), and a
+transform is the expression that its operation states. As that is elementwise, a part of
+an operation is the same expression on a part of its sources.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from distexpand.engine.transforms import require_torch
+from distexpand.formats.dtypes import DType
+from distexpand.plan.operations import Blend, Copy, Operation, Scale, Term, Zero
+from distexpand.storage.ranges import RangeReader
+
+STEP_BYTES = 1024 * 1024
+"""Bytes of a transform's output computed at a time by `fill_plain`; bounds its memory."""
+
+
+def plain_bytes(operation: Operation, readers: Sequence[RangeReader]) -> bytes:
+    """Return all bytes of an operation, computed at once."""
+    return _part(operation, 0, operation.length, readers)
+
+
+def fill_plain(operation: Operation, start: int, target: memoryview, readers: Sequence[RangeReader]) -> None:
+    """Fill `target` with the operation's output from its byte `start`, which begins an element."""
+    if isinstance(operation, Copy):
+        readers[operation.source].read_into(operation.source_offset + start, target)
+        return
+    for done in range(0, len(target), STEP_BYTES):
+        step = target[done : done + STEP_BYTES]
+        step[:] = _part(operation, start + done, len(step), readers)
+
+
+def _part(operation: Operation, start: int, length: int, readers: Sequence[RangeReader]) -> bytes:
+    match operation:
+        case Zero():
+            return bytes(length)
+        case Copy():
+            raw = bytearray(length)
+            readers[operation.source].read_into(operation.source_offset + start, memoryview(raw))
+            return bytes(raw)
+        case Scale() | Blend():
+            size = operation.target.bits // 8
+            first, count = start // size, length // size
+            if isinstance(operation, Scale):
+                return _raw(_scaled(operation, _elements(operation.term, first, count, readers)), operation)
+            terms = [_elements(term, first, count, readers) for term in operation.terms]
+            return _raw(_blended(operation, terms), operation)
+
+
+def _elements(term: Term, first: int, count: int, readers: Sequence[RangeReader]) -> Any:
+    size = term.dtype.bits // 8
+    raw = bytearray(count * size)
+    readers[term.source].read_into(term.source_offset + first * size, memoryview(raw))
+    return require_torch().frombuffer(raw, dtype=_torch_dtype(term.dtype))
+
+
+def _scaled(operation: Scale, values: Any) -> Any:
+    value = values.to(_torch_dtype(operation.compute))
+    return value if operation.factor == 1 else value * operation.factor
+
+
+def _blended(operation: Blend, terms: Sequence[Any]) -> Any:
+    torch = require_torch()
+    compute = _torch_dtype(operation.compute)
+    wide = torch.float64 if operation.compute is DType.F64 else torch.float32
+    weights = torch.tensor(operation.weights, dtype=wide)
+    values = [term.to(compute).to(wide) for term in terms]
+    total = torch.zeros_like(values[0])
+    for value, weight in zip(values, weights, strict=True):
+        total = (total.double() + value.double() * weight.double()).to(wide)
+    return (total / weights.sum() if operation.normalize else total).to(compute)
+
+
+def _raw(values: Any, operation: Scale | Blend) -> bytes:
+    """Return the values' bytes in the target's dtype, each NaN as the dtype's quiet one."""
+    torch = require_torch()
+    target = _torch_dtype(operation.target)
+    result = values.to(target).contiguous()
+    whole = getattr(torch, f"int{operation.target.bits}")
+    quiet = torch.tensor(float("nan"), dtype=target).view(whole)
+    raw: bytes = torch.where(torch.isnan(result), quiet, result.view(whole)).numpy().tobytes()
+    return raw
+
+
+def _torch_dtype(dtype: DType) -> Any:
+    return getattr(require_torch(), dtype.torch_name or "")
