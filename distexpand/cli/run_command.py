@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -27,6 +27,8 @@ from distexpand.cli.planning import planned_expansion
 from distexpand.errors import UsageError
 
 if TYPE_CHECKING:
+    from distexpand.commit.committer import OutputMode
+    from distexpand.report.summary import PlanSummary
     from distexpand.runner.progress import ProgressSink
 
 _KIB = 1024
@@ -57,54 +59,65 @@ def run_command(
 ) -> None:
     """Expand by RECIPE (or a plan saved by `plan --save`) into the directory OUT."""
     from distexpand.api import run_plan, summarise_plan
-    from distexpand.commit.committer import OutputMode
     from distexpand.report.progress import progress_display
 
-    if resume and overwrite:
-        raise UsageError("--resume and --overwrite exclude each other")
-    mode = OutputMode.RESUME if resume else OutputMode.OVERWRITE if overwrite else OutputMode.FRESH
     planned = planned_expansion(recipe, models, shard_size)
     if strict:
         refuse_findings(planned.findings)
     summary = summarise_plan(planned, output=out, threads=threads)
     if not quiet and not as_json:
         show_findings(planned.findings)
-    counter = _Counter()
-    progress = progress_display(quiet=quiet)
+    counted = _Counted(progress_display(quiet=quiet))
     started = time.monotonic()
     with _stopping_on_signals() as stop:
         run_plan(
             planned.plan,
             out,
-            mode=mode,
+            mode=_mode(resume=resume, overwrite=overwrite),
             threads=threads,
             stop=stop,
-            progress=_Counted(progress, counter),
+            progress=counted,
         )
     seconds = time.monotonic() - started
     if as_json:
-        print_json(
-            {
-                "output": str(out),
-                "seconds": seconds,
-                "bytes_done": counter.bytes_done,
-                "peak_memory": peak_memory(),
-                "plan": summary.to_json(),
-            }
-        )
-    elif not quiet and not counter.started:
-        say(f"{out}: already finished, nothing to do")
+        print_json(_document(summary, out, counted, seconds))
     elif not quiet:
-        from distexpand.report.run_report import run_report
+        _tell(summary, out, counted, seconds)
 
-        report = run_report(
+
+def _mode(*, resume: bool, overwrite: bool) -> "OutputMode":
+    from distexpand.commit.committer import OutputMode
+
+    if resume and overwrite:
+        raise UsageError("--resume and --overwrite exclude each other")
+    return OutputMode.RESUME if resume else OutputMode.OVERWRITE if overwrite else OutputMode.FRESH
+
+
+def _document(summary: "PlanSummary", out: Path, counted: "_Counted", seconds: float) -> dict[str, Any]:
+    return {
+        "output": str(out),
+        "seconds": seconds,
+        "bytes_done": counted.bytes_done,
+        "peak_memory": peak_memory(),
+        "plan": summary.to_json(),
+    }
+
+
+def _tell(summary: "PlanSummary", out: Path, counted: "_Counted", seconds: float) -> None:
+    from distexpand.report.run_report import run_report
+
+    if not counted.started:
+        say(f"{out}: already finished, nothing to do")
+        return
+    show_report(
+        run_report(
             summary,
             output=str(out),
             seconds=seconds,
-            bytes_done=counter.bytes_done,
+            bytes_done=counted.bytes_done,
             peak_memory=peak_memory(),
         )
-        show_report(report)
+    )
 
 
 def peak_memory() -> int:
@@ -113,36 +126,29 @@ def peak_memory() -> int:
     return peak if sys.platform == "darwin" else peak * _KIB
 
 
-class _Counter:
-    """Counts the bytes that this run put in place; it is started if there was anything to do."""
+class _Counted:
+    """A progress display that also counts the bytes that this run puts in place.
 
-    def __init__(self) -> None:
+    `started` says whether there was anything to do.
+    """
+
+    def __init__(self, display: "ProgressSink") -> None:
         self.bytes_done = 0
         self.started = False
-        self._lock = threading.Lock()
-
-    def add(self, nbytes: int) -> None:
-        with self._lock:
-            self.bytes_done += nbytes
-
-
-class _Counted:
-    """A progress display that also counts."""
-
-    def __init__(self, display: "ProgressSink", counter: _Counter) -> None:
         self._display = display
-        self._counter = counter
+        self._lock = threading.Lock()
         self.shard_done = display.shard_done
         self.stop = display.stop
 
     def start(self, *, total_bytes: int, done_bytes: int, shards: int, shards_done: int) -> None:
-        self._counter.started = True
+        self.started = True
         self._display.start(
             total_bytes=total_bytes, done_bytes=done_bytes, shards=shards, shards_done=shards_done
         )
 
     def advance(self, nbytes: int) -> None:
-        self._counter.add(nbytes)
+        with self._lock:
+            self.bytes_done += nbytes
         self._display.advance(nbytes)
 
 

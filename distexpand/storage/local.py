@@ -11,6 +11,7 @@ import errno
 import os
 import secrets
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
@@ -176,22 +177,29 @@ class LocalSource:
         self.location = str(root)
 
     def files(self) -> dict[str, int]:
-        """Return the files of the directory and its visible subfolders, with their sizes."""
-        found: dict[str, int] = {}
+        """Return the files of the directory and of its visible folders, with their sizes.
+
+        No deeper, and no folder that can't be read: a checkpoint has nothing there, and a
+        model may lie at the root of a disk.
+        """
         try:
-            for folder, folders, names in os.walk(self._root, onerror=_raise):
-                folders[:] = sorted(name for name in folders if not name.startswith("."))
-                for name in sorted(names):
-                    path = Path(folder, name)
-                    if path.is_file():
-                        found[path.relative_to(self._root).as_posix()] = path.stat().st_size
+            found = _files_in(self._root)
         except OSError as error:
             raise storage_error("list", self._root, error) from None
+        for folder in sorted(self._root.iterdir()):
+            if folder.name.startswith(".") or folder.is_symlink() or not folder.is_dir():
+                continue
+            with suppress(OSError):
+                found |= {f"{folder.name}/{name}": size for name, size in _files_in(folder).items()}
         return found
 
     def open(self, path: str) -> LocalReader:
         """Open a file of the checkpoint."""
         return LocalReader(self._root / path)
+
+
+def _files_in(folder: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_size for path in sorted(folder.iterdir()) if path.is_file()}
 
 
 class LocalOutput:
@@ -242,7 +250,3 @@ def _read_fully(descriptor: int, path: Path, offset: int, buffer: memoryview) ->
 
 def _identity(status: os.stat_result) -> tuple[int, int, int, int]:
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
-
-
-def _raise(error: OSError) -> None:
-    raise error

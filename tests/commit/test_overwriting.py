@@ -15,25 +15,8 @@ from distexpand.commit.work_directory import DONE_PREFIX, NOTICE_NAME
 from distexpand.errors import OutputError, StorageError, UsageError
 from distexpand.plan.model import Plan, TextFile
 from distexpand.storage.local import WORK_DIRECTORY
-from tests.api.small import BLOCKS, COPIES, small_model, small_plan, tree
+from tests.api.small import BLOCKS, small_plan, tree
 from tests.commit.crashes import crash_at
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return small_model(tmp_path_factory.mktemp("models") / "a")
-
-
-@pytest.fixture(scope="module")
-def plan(model: Path) -> Plan:
-    return small_plan(COPIES, model)
-
-
-@pytest.fixture(scope="module")
-def expected(plan: Plan, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    output = tmp_path_factory.mktemp("expected") / "out"
-    run_plan(plan, output)
-    return tree(output)
 
 
 @pytest.fixture

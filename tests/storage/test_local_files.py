@@ -159,7 +159,12 @@ def test_no_permission(unprivileged):
         path.chmod(0o555)
     store = LocalSource(unprivileged.root)
     with unprivileged.user():
-        for act in (lambda: store.open("secret"), store.files, lambda: output.begin("shard", 10)):
+        assert store.files() == {"secret": 1}
+        for act in (
+            lambda: store.open("secret"),
+            LocalSource(unprivileged.root / "locked").files,
+            lambda: output.begin("shard", 10),
+        ):
             with pytest.raises(StorageError, match="Permission denied") as error:
                 act()
             assert "permissions" in error.value.hint
@@ -222,6 +227,8 @@ def test_hidden_folders_and_what_is_no_file_are_not_listed(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "dangling").symlink_to("nowhere")
     (tmp_path / "loop").symlink_to(tmp_path)
+    (tmp_path / "code" / "deep").mkdir()
+    (tmp_path / "code" / "deep" / "file.py").write_text("x")
     assert LocalSource(tmp_path).files() == {"code/file.py": 1}
 
 
