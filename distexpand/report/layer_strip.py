@@ -44,11 +44,12 @@ def strip_lines(
     lines: list[Line] = []
     for start in range(0, len(layers), per_row):
         stop = min(start + per_row, len(layers))
+        source = _source_labels(runs, start, stop, room=width - _MARGIN)
         lines.append(_row("output", ruler(start, stop, step=_RULER_STEP), Role.GUIDE))
         lines.append((Span(text=" " * _MARGIN), *spans[start:stop]))
         if kinds:
             lines.append(_row("kind", "".join(kinds[layer.kind] for layer in layers[start:stop]), Role.TEXT))
-        lines.extend((_row("source", _source_labels(runs, start, stop), Role.GUIDE), text_line("")))
+        lines.extend((_row("source", source, Role.GUIDE), text_line("")))
     return tuple(lines)
 
 
@@ -70,12 +71,15 @@ def _row(name: str, text: str, role: Role) -> Line:
     return (Span(text=name.rjust(_MARGIN - 2) + "  ", role=Role.GUIDE), Span(text=text, role=role))
 
 
-def _source_labels(runs: tuple[LayerRun, ...], start: int, stop: int) -> str:
-    """Return source layer numbers below the first layer of each run, or of its rest in this row."""
+def _source_labels(runs: tuple[LayerRun, ...], start: int, stop: int, *, room: int) -> str:
+    """Return source layer numbers below the first layer of each run, or of its rest in this row.
+
+    A number that would stand out beyond `room` columns is left out.
+    """
     marks: dict[int, str] = {}
     for run in runs:
         begin = max(run.start, start)
         lone_block = run.identity and len(run.origins) == 1
         if begin < min(run.stop, stop) and not lone_block:
             marks[begin - start] = str(run.origins[begin - run.start].layer)
-    return labels(marks)
+    return labels({column: mark for column, mark in marks.items() if column + len(mark) <= room})

@@ -108,7 +108,8 @@ def _write_remark(summary: PlanSummary) -> str:
         "transformed": summary.bytes_transformed,
         "zero": summary.bytes_zero,
     }
-    shown = [f"{share_text(part, summary.bytes_written)} {name}" for name, part in parts.items() if part]
+    data = sum(parts.values())
+    shown = [f"{share_text(part, data)} {name}" for name, part in parts.items() if part]
     return ", ".join(shown)
 
 

@@ -1,7 +1,7 @@
 import io
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from rich.console import Console
 
@@ -30,6 +30,10 @@ def chart_of(picture):
     return rows[: rows.index("")]
 
 
+LAST_ALONE = stack([("a", 0, 1)] * 6 + [("a", 0, 23)] + [("a", 0, 40)] * 4 + [("a", 10, 11)])
+
+
+@example(LAST_ALONE, 198, False)
 @given(stacks(), st.integers(60, 200), st.booleans())
 def test_no_line_is_wider_than_asked(layers, width, ascii_only):
     picture = layer_picture(layers, width=width, ascii_only=ascii_only)
