@@ -139,8 +139,7 @@ def test_without_torch_nothing_is_begun_or_removed(
 
 def test_what_a_run_syncs(tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     templates = Path("additional_chat_templates")
-    (model / templates / "more").mkdir()
-    (model / templates / "more" / "deep.jinja").write_text("{{ tools }}")
+    (model / templates / "deep.jinja").write_text("{{ tools }}")
     synced: list[str] = []
     real = os.fsync
 
@@ -157,7 +156,6 @@ def test_what_a_run_syncs(tmp_path: Path, model: Path, monkeypatch: pytest.Monke
         output.parent,
         tmp_path / "deep",
         tmp_path,
-        output / templates / "more",
         output / templates,
     ):
         assert str(folder) in synced
