@@ -17,11 +17,10 @@ from distexpand.errors import CheckpointError
 from distexpand.formats.index import is_plain_path
 from distexpand.formats.json_record import record
 from distexpand.formats.json_text import load_json_object
-from distexpand.plan.build import CONFIG_NAME
 from distexpand.plan.check import shard_header
 from distexpand.plan.codec import plan_digest
 from distexpand.plan.digest_layout import ALGORITHM
-from distexpand.plan.model import LayerOrigin, Plan, SourceFile
+from distexpand.plan.model import CONFIG_NAME, LayerOrigin, Plan, SourceFile
 
 MANIFEST_NAME = "distexpand.json"
 MANIFEST_VERSION = 1

@@ -76,9 +76,9 @@ def _slice_term(operation: Scale | Blend, term: Term, skipped: int) -> Term:
 
 
 def _pieces(header: Header, operations: Sequence[Operation], piece_bytes: int) -> Iterator[Piece]:
-    tensors = sorted(header.tensors.values(), key=lambda tensor: (tensor.offset, tensor.length))
     position = 0
-    for index, tensor in enumerate(tensors):
+    for index, name in enumerate(header.in_order()):
+        tensor = header.tensors[name]
         for number, start in enumerate(range(0, tensor.length, piece_bytes)):
             begin = tensor.offset + start
             end = min(begin + piece_bytes, tensor.offset + tensor.length)

@@ -6,12 +6,11 @@ read nor written: a fresh attempt reads as zero there already.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 from distexpand.engine.blocks import Block, slice_operation
 from distexpand.engine.buffers import block_buffer
 from distexpand.engine.transforms import apply_transform
-from distexpand.plan.digest_layout import PIECE_BYTES, piece_digest
+from distexpand.plan.digest_layout import PIECE_BYTES, piece_digest, zeros_digest
 from distexpand.plan.operations import Blend, Copy, Operation, Scale, Zero, source_terms
 from distexpand.storage.ranges import RangeReader
 
@@ -78,12 +77,6 @@ def digest_pieces(block: Block, runs: Sequence[Run], buffer: memoryview) -> list
         zero_fill(buffer[position:stop])
         digests.append(piece_digest(buffer[start:stop]))
     return digests
-
-
-@lru_cache(maxsize=1024)
-def zeros_digest(length: int) -> bytes:
-    """Return the digest of a piece of `length` zero bytes."""
-    return piece_digest(bytes(length))
 
 
 def zero_fill(area: memoryview) -> None:

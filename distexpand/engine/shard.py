@@ -12,9 +12,9 @@ from distexpand.engine.receipt import Receipt
 from distexpand.errors import InterruptedRunError, StorageError
 from distexpand.formats.header import Header
 from distexpand.plan.check import shard_header
-from distexpand.plan.digest_layout import PIECE_BYTES, combined_digest, piece_digest
+from distexpand.plan.digest_layout import PIECE_BYTES, combined_digest, shard_digest
 from distexpand.plan.model import ShardPlan
-from distexpand.plan.operations import source_terms
+from distexpand.plan.operations import sources_of
 from distexpand.storage.ranges import Attempt, OutputStore, RangeReader
 
 
@@ -62,7 +62,7 @@ class ShardEngine:
         started = time.monotonic()
         header = shard_header(shard)
         with output.begin(shard.name, shard.size) as attempt:
-            used = self._used_readers(shard)
+            used = [self._readers[source] for source in sources_of(shard.operations)]
             if not any(reader.is_sparse for reader in used) and shard.size:
                 attempt.reserve(0, shard.size)
             attempt.write(0, memoryview(shard.header))
@@ -73,7 +73,7 @@ class ShardEngine:
             _check_header(attempt, shard)
             attempt.finish()
             tensors = _tensor_digests(header, pieces)
-            digest = combined_digest([piece_digest(shard.header), *(raw for _, raw in tensors)])
+            digest = shard_digest(shard.header, (raw for _, raw in tensors))
             return Receipt(
                 shard=shard.name,
                 attempt=attempt.name,
@@ -82,10 +82,6 @@ class ShardEngine:
                 tensors=tuple((name, raw.hex()) for name, raw in tensors),
                 seconds=time.monotonic() - started,
             )
-
-    def _used_readers(self, shard: ShardPlan) -> list[RangeReader]:
-        used = {source for operation in shard.operations for source, _, _ in source_terms(operation)}
-        return [self._readers[source] for source in sorted(used)]
 
     def _write_blocks(
         self, shard: ShardPlan, header: Header, attempt: Attempt, advance: Callable[[int], None]
@@ -131,8 +127,8 @@ def _tensor_digests(header: Header, pieces: dict[tuple[int, int], bytes]) -> lis
     by_tensor: dict[int, list[bytes]] = {}
     for (tensor, _), digest in sorted(pieces.items()):
         by_tensor.setdefault(tensor, []).append(digest)
-    ordered = sorted(header.tensors.items(), key=lambda item: (item[1].offset, item[1].length))
-    return [(name, combined_digest(by_tensor.get(index, []))) for index, (name, _) in enumerate(ordered)]
+    names = header.in_order()
+    return [(name, combined_digest(by_tensor.get(index, []))) for index, name in enumerate(names)]
 
 
 def _check_header(attempt: Attempt, shard: ShardPlan) -> None:

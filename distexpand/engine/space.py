@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from distexpand.engine.transforms import needs_torch
 from distexpand.plan.digest_layout import PIECE_BYTES
 from distexpand.plan.model import Plan, ShardPlan
-from distexpand.plan.operations import Blend, Copy, Scale, source_terms
+from distexpand.plan.operations import Blend, Copy, Scale, sources_of
 from distexpand.storage.ranges import RangeReader
 
 _PROCESS_BYTES = 70_000_000
@@ -39,8 +39,7 @@ def peak_memory_bytes(plan: Plan, *, threads: int) -> int:
 
 
 def _shard_bytes(shard: ShardPlan, readers: Sequence[RangeReader]) -> int:
-    used = {source for operation in shard.operations for source, _, _ in source_terms(operation)}
-    if not any(readers[source].is_sparse for source in used):
+    if not any(readers[source].is_sparse for source in sources_of(shard.operations)):
         return shard.size
     total = len(shard.header)
     for operation in shard.operations:

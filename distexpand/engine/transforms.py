@@ -10,7 +10,7 @@ made it. torch is imported with the first transform: a run of copies never pays
 for it.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
@@ -18,7 +18,7 @@ from typing import Any
 from distexpand.errors import MissingDependencyError
 from distexpand.formats.dtypes import DType
 from distexpand.plan.model import Plan
-from distexpand.plan.operations import Blend, Scale
+from distexpand.plan.operations import Blend, Scale, terms_of
 
 STEP_ELEMENTS = 1 << 18
 """Elements transformed at a time, so that intermediates stay in the processor's cache."""
@@ -66,27 +66,17 @@ def apply_transform(operation: Scale | Blend, inputs: list[memoryview], target: 
         MissingDependencyError: torch isn't installed.
     """
     torch = require_torch()
-    compute = step_function(operation)
-    terms = (operation.term,) if isinstance(operation, Scale) else operation.terms
     sources = [
         torch.frombuffer(data, dtype=torch_dtype(term.dtype))
-        for data, term in zip(inputs, terms, strict=True)
+        for data, term in zip(inputs, terms_of(operation), strict=True)
     ]
     result = torch.frombuffer(target, dtype=torch_dtype(operation.target))
     for start in range(0, len(result), STEP_ELEMENTS):
         stop = start + STEP_ELEMENTS
-        result[start:stop] = compute([source[start:stop] for source in sources])
+        parts = [source[start:stop] for source in sources]
+        made = _scaled(operation, parts[0]) if isinstance(operation, Scale) else _blended(operation, parts)
+        result[start:stop] = made.to(result.dtype)
         _settle_nan(result[start:stop], operation.target)
-
-
-def step_function(operation: Scale | Blend) -> Callable[[list[Any]], Any]:
-    """Return the operation as a function from its terms' torch tensors to the output's."""
-    target = torch_dtype(operation.target)
-    match operation:
-        case Scale():
-            return lambda terms: _scaled(operation, terms[0]).to(target)
-        case Blend():
-            return lambda terms: _blended(operation, terms).to(target)
 
 
 def nan_bits(dtype: DType) -> int:

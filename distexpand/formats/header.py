@@ -43,6 +43,10 @@ class Header:
     metadata: Mapping[str, str]
     tensors: Mapping[str, TensorHeader]
 
+    def in_order(self) -> list[str]:
+        """Return the tensors' names in order of offset; an empty one before what lies at its place."""
+        return sorted(self.tensors, key=lambda name: (self.tensors[name].offset, self.tensors[name].length))
+
 
 def header_size(prefix: bytes, *, file_size: int, origin: str) -> int:
     """Return the header's bytes, prefix included, from a file's first eight bytes.

@@ -11,10 +11,9 @@ from distexpand.intake.pins import digest, read_whole
 from distexpand.intake.side_files import is_side_file
 from distexpand.intake.weights import read_catalog
 from distexpand.plan.build import CarriedFile
+from distexpand.plan.model import CONFIG_NAME
 from distexpand.recipe.canonical import ModelRef
 from distexpand.storage.ranges import SourceStore
-
-CONFIG_NAME = "config.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -42,33 +42,6 @@ def read_header(store: SourceStore, path: str) -> tuple[bytes, int]:
         reader.close()
 
 
-def pickle_bytes(store: SourceStore, path: str) -> bytes:
-    """Return the pickle inside a `.bin` file of torch's zip format.
-
-    Raises:
-        CheckpointError: the file isn't such a zip archive.
-    """
-    reader = store.open(path)
-    try:
-        return read_archive(reader, origin=_origin(store, path)).pickle
-    finally:
-        reader.close()
-
-
-def compute_pin(store: SourceStore, path: str) -> str:
-    """Return a source file's pin.
-
-    Raises:
-        CheckpointError: the file isn't of the kind that its name says.
-        StorageError: it can't be read.
-    """
-    reader = store.open(path)
-    try:
-        return pin_of(reader, path, origin=_origin(store, path))
-    finally:
-        reader.close()
-
-
 def pin_of(reader: RangeReader, path: str, *, origin: str) -> str:
     """Return the pin of an open file, so that what is checked is what is read afterwards.
 

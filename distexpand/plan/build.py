@@ -9,14 +9,12 @@ from distexpand.architecture.config_remap import remap_config
 from distexpand.findings import Finding
 from distexpand.formats.dtypes import DType
 from distexpand.plan.fit import check_fit
-from distexpand.plan.model import CopiedFile, Plan, SourceFile, TextFile
+from distexpand.plan.model import CONFIG_NAME, CopiedFile, Plan, SourceFile, TextFile
 from distexpand.plan.origins import layer_configs, layer_origins
 from distexpand.plan.pack import pack
 from distexpand.plan.resolve import Resolver, resolve_tensors
 from distexpand.plan.sources import SourceModel
 from distexpand.recipe.canonical import ModelRef, Recipe
-
-CONFIG_NAME = "config.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

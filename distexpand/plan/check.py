@@ -10,7 +10,7 @@ from distexpand.errors import CheckpointError, UsageError
 from distexpand.formats.header import LENGTH_BYTES, Header, TensorHeader, header_size, parse_header
 from distexpand.formats.index import is_plain_path
 from distexpand.plan.model import Plan, ShardPlan
-from distexpand.plan.operations import Blend, Copy, Operation, Scale, Term, Zero, source_terms
+from distexpand.plan.operations import Blend, Copy, Operation, Zero, source_terms, terms_of
 
 
 def check_plan(plan: Plan) -> None:
@@ -95,16 +95,11 @@ def _check_tensors(shard: ShardPlan, header: Header) -> None:
 def _fits(operation: Operation, tensor: TensorHeader) -> bool:
     if not tensor.offset <= operation.offset <= tensor.offset + tensor.length - operation.length:
         return False
-    terms: tuple[Term, ...]
-    match operation:
-        case Copy() | Zero():
-            return True
-        case Scale():
-            terms = (operation.term,)
-        case Blend():
-            terms = operation.terms
-            if not terms or len(terms) != len(operation.weights):
-                return False
+    if isinstance(operation, Copy | Zero):
+        return True
+    terms = terms_of(operation)
+    if isinstance(operation, Blend) and (not terms or len(terms) != len(operation.weights)):
+        return False
     element = operation.target.bits // 8
     return (
         operation.target == tensor.dtype

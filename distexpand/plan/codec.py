@@ -20,6 +20,7 @@ from distexpand.formats.json_record import record
 from distexpand.formats.json_text import load_json_object
 from distexpand.plan.check import check_plan
 from distexpand.plan.model import (
+    CONFIG_NAME,
     FORMAT_VERSION,
     CopiedFile,
     LayerOrigin,
@@ -86,7 +87,7 @@ def decode_plan(raw: bytes, *, origin: str) -> Plan:
 
 
 def _without_words(plan: Plan) -> Plan:
-    return dataclasses.replace(plan, texts=tuple(text for text in plan.texts if text.name == "config.json"))
+    return dataclasses.replace(plan, texts=tuple(text for text in plan.texts if text.name == CONFIG_NAME))
 
 
 def _decompressed(raw: bytes) -> bytes:

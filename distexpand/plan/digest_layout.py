@@ -8,6 +8,7 @@ file, which would force one order on all writes.
 """
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 import xxhash
 
@@ -26,3 +27,14 @@ def combined_digest(parts: Iterable[bytes]) -> bytes:
     for part in parts:
         whole.update(part)
     return whole.digest()
+
+
+def shard_digest(header: bytes, tensors: Iterable[bytes]) -> bytes:
+    """Return the digest of a shard from its encoded header and its tensors' digests in order of offset."""
+    return combined_digest([piece_digest(header), *tensors])
+
+
+@lru_cache(maxsize=1024)
+def zeros_digest(length: int) -> bytes:
+    """Return the digest of a piece of `length` zero bytes."""
+    return piece_digest(bytes(length))

@@ -12,6 +12,8 @@ from distexpand.plan.operations import Operation
 
 FORMAT_VERSION = 1
 
+CONFIG_NAME = "config.json"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceFile:

@@ -9,6 +9,7 @@ combined, and cast to `target`. That is mergekit's order of `dtype` and
 `out_dtype`. A NaN is written as the one quiet NaN of `target`.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -87,11 +88,18 @@ def source_terms(operation: Operation) -> tuple[tuple[int, int, int], ...]:
             return ((operation.source, operation.source_offset, operation.length),)
         case Zero():
             return ()
-        case Scale():
-            terms: tuple[Term, ...] = (operation.term,)
-        case Blend():
-            terms = operation.terms
-    return tuple(
-        (term.source, term.source_offset, source_length(term, operation.length, operation.target))
-        for term in terms
-    )
+        case Scale() | Blend():
+            return tuple(
+                (term.source, term.source_offset, source_length(term, operation.length, operation.target))
+                for term in terms_of(operation)
+            )
+
+
+def terms_of(operation: Scale | Blend) -> tuple[Term, ...]:
+    """Return what an elementwise operation reads, one run or several."""
+    return (operation.term,) if isinstance(operation, Scale) else operation.terms
+
+
+def sources_of(operations: Iterable[Operation]) -> list[int]:
+    """Return the numbers of the source files that operations read, each once, in order."""
+    return sorted({source for operation in operations for source, _, _ in source_terms(operation)})

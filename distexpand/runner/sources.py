@@ -15,7 +15,7 @@ from distexpand.commit.stamps import SourceStamp
 from distexpand.errors import StorageError
 from distexpand.intake.pins import pin_of, read_range
 from distexpand.plan.model import Plan
-from distexpand.plan.operations import source_terms
+from distexpand.plan.operations import sources_of
 from distexpand.storage.local import LocalSource
 from distexpand.storage.memory import BytesReader
 from distexpand.storage.open_files import allow_open_files
@@ -92,5 +92,4 @@ def _read_and_closed(reader: RangeReader) -> RangeReader:
 
 
 def _sources_of_weights(plan: Plan) -> set[int]:
-    operations = (operation for shard in plan.shards for operation in shard.operations)
-    return {source for operation in operations for source, _, _ in source_terms(operation)}
+    return set(sources_of(operation for shard in plan.shards for operation in shard.operations))

@@ -9,10 +9,9 @@ from distexpand.formats.header import parse_header
 from distexpand.intake.pins import digest as sha256
 from distexpand.intake.pins import read_header
 from distexpand.intake.weights import read_catalog
-from distexpand.plan.build import CONFIG_NAME
 from distexpand.plan.check import shard_header
-from distexpand.plan.digest_layout import combined_digest, piece_digest
-from distexpand.plan.model import Plan
+from distexpand.plan.digest_layout import shard_digest
+from distexpand.plan.model import CONFIG_NAME, Plan
 from distexpand.runner.progress import ProgressSink
 from distexpand.storage.local import LocalSource
 from distexpand.storage.ranges import RangeReader
@@ -46,8 +45,8 @@ def check_content(
         progress.advance(len(raw))
         progress.shard_done(shard.name)
         wrong = [name for name, digest in digests.items() if shard.tensors.get(name) != digest]
-        parts = [piece_digest(raw), *(bytes.fromhex(digest) for digest in digests.values())]
-        if not wrong and combined_digest(parts).hex() != shard.digest:
+        whole = shard_digest(raw, map(bytes.fromhex, digests.values()))
+        if not wrong and whole.hex() != shard.digest:
             yield Difference(
                 check="content",
                 file=shard.name,

@@ -10,11 +10,10 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
 
 from distexpand.formats.header import Header
 from distexpand.plan.check import shard_header
-from distexpand.plan.digest_layout import PIECE_BYTES, combined_digest, piece_digest
+from distexpand.plan.digest_layout import PIECE_BYTES, combined_digest, piece_digest, zeros_digest
 from distexpand.plan.model import ShardPlan
 from distexpand.plan.operations import Copy, Operation, Zero
 from distexpand.storage.ranges import RangeReader
@@ -37,7 +36,7 @@ def file_digests(
     """Return the digest of every tensor of a file as it is on disk, in order of offset."""
     whole = [
         Copy(offset=tensor.offset, length=tensor.length, source=0, source_offset=tensor.offset)
-        for tensor in sorted(header.tensors.values(), key=lambda tensor: tensor.offset)
+        for tensor in map(header.tensors.__getitem__, header.in_order())
     ]
     return _digests(header, whole, [reader], threads=threads, advance=advance)
 
@@ -66,7 +65,7 @@ def _digests(
         advance(piece.length)
         return piece.name, digest
 
-    ordered = sorted(header.tensors, key=lambda name: _place(header, name))
+    ordered = header.in_order()
     by_name: dict[str, list[bytes]] = {name: [] for name in ordered}
     with ThreadPoolExecutor(threads) as pool:
         for name, digest in pool.map(work, _pieces(header, ordered, operations)):
@@ -74,15 +73,11 @@ def _digests(
     return {name: combined_digest(digests).hex() for name, digests in by_name.items()}
 
 
-def _place(header: Header, name: str) -> tuple[int, int]:
-    return header.tensors[name].offset, header.tensors[name].length
-
-
 def _pieces(header: Header, ordered: Sequence[str], operations: Sequence[Operation]) -> Iterator[_Piece]:
     """Yield the pieces of all tensors in order; operations are in order of offset too."""
     position = 0
     for name in ordered:
-        offset, length = _place(header, name)
+        offset, length = header.tensors[name].offset, header.tensors[name].length
         for begin in range(offset, offset + length, PIECE_BYTES):
             end = min(begin + PIECE_BYTES, offset + length)
             while operations[position].offset + operations[position].length <= begin:
@@ -96,15 +91,10 @@ def _pieces(header: Header, ordered: Sequence[str], operations: Sequence[Operati
 
 def _piece_digest(piece: _Piece, readers: Sequence[RangeReader], buffer: memoryview) -> bytes:
     if all(isinstance(operation, Zero) for operation in piece.operations):
-        return _zeros_digest(piece.length)
+        return zeros_digest(piece.length)
     for operation in piece.operations:
         begin = max(operation.offset, piece.offset)
         end = min(operation.offset + operation.length, piece.offset + piece.length)
         target = buffer[begin - piece.offset : end - piece.offset]
         fill_plain(operation, begin - operation.offset, target, readers)
     return piece_digest(buffer)
-
-
-@lru_cache(maxsize=64)
-def _zeros_digest(length: int) -> bytes:
-    return piece_digest(bytes(length))

@@ -15,6 +15,7 @@ from distexpand.formats.json_text import load_json_object
 from distexpand.intake.pins import digest as sha256
 from distexpand.intake.pins import read_header, read_whole
 from distexpand.intake.weights import read_catalog
+from distexpand.plan.model import CONFIG_NAME
 from distexpand.storage.local import WORK_DIRECTORY, LocalSource, storage_error
 from distexpand.verify.report import Difference, reason
 
@@ -135,7 +136,7 @@ def _catalog(manifest: Manifest, catalog: Catalog) -> Iterator[Difference]:
 
 
 def _config(output: Path, manifest: Manifest, catalog: Catalog) -> Iterator[Difference]:
-    path = output / "config.json"
+    path = output / CONFIG_NAME
     try:
         config = load_json_object(read_whole(LocalSource(output), path.name), origin=str(path))
         stack = find_layer_stack(catalog.tensors, config, origin=str(output))
@@ -144,7 +145,7 @@ def _config(output: Path, manifest: Manifest, catalog: Catalog) -> Iterator[Diff
         return
     if stack.prefix != manifest.layer_prefix or stack.num_layers != len(manifest.layers):
         yield _difference(
-            "config.json",
+            CONFIG_NAME,
             f"{'.'.join(stack.count_path)} = {stack.num_layers} of {stack.prefix}, "
             f"the manifest says {len(manifest.layers)} of {manifest.layer_prefix}",
         )

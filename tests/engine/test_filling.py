@@ -4,8 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from distexpand.engine.blocks import cut_blocks
-from distexpand.engine.fill import Workspace, digest_pieces, fill_block, zero_fill, zeros_digest
-from distexpand.plan.digest_layout import piece_digest
+from distexpand.engine.fill import Workspace, digest_pieces, fill_block, zero_fill
+from distexpand.plan.digest_layout import piece_digest, zeros_digest
 from distexpand.plan.model import ShardPlan
 from distexpand.plan.operations import Copy
 from tests.engine.shards import (

@@ -16,9 +16,9 @@ torch = pytest.importorskip("torch", reason="needs pip install 'distexpand[torch
 from distexpand.errors import CheckpointError, DistexpandError  # noqa: E402
 from distexpand.intake.checkpoint import read_checkpoint  # noqa: E402
 from distexpand.intake.pickled import read_pickled  # noqa: E402
-from distexpand.intake.pins import compute_pin  # noqa: E402
 from distexpand.recipe.canonical import ModelRef  # noqa: E402
 from distexpand.storage.local import LocalSource  # noqa: E402
+from tests.intake.closed_files import compute_pin  # noqa: E402
 
 NAME = "pytorch_model.bin"
 DTYPES = ["bool", "uint8", "int8", "int16", "int32", "int64", "float16", "bfloat16", "float32", "float64"]
