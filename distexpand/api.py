@@ -9,6 +9,7 @@ from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from distexpand.architecture.config_remap import per_layer_keys
 from distexpand.architecture.stack import LayerStack
@@ -48,6 +49,10 @@ from distexpand.verify.content import (
 )
 from distexpand.verify.report import Difference, VerifyReport, reason
 from distexpand.verify.structure import check_structure, leftovers, read_manifest
+
+if TYPE_CHECKING:
+    from distexpand.cluster.events import EventSink
+    from distexpand.cluster.options import ClusterOptions
 
 CARD_NAME = "README.md"
 NEEDS_TORCH = "needs-torch"
@@ -234,7 +239,6 @@ def run_plan(
             committer.hold_sources(source_stamps(plan, readers))
             _check_room_left(committer, readers, output)
             run_local(
-                output,
                 committer,
                 readers,
                 threads=threads,
@@ -242,6 +246,52 @@ def run_plan(
                 progress=progress or NoProgress(),
             )
             committer.publish(read_side_files(plan, readers))
+
+
+def run_plan_on_cluster(
+    plan: Plan,
+    output: Path,
+    *,
+    options: "ClusterOptions",
+    mode: OutputMode = OutputMode.FRESH,
+    stop: threading.Event | None = None,
+    events: "EventSink",
+) -> bool:
+    """Execute a plan on the Ray cluster that this process is a driver of, and finish the output.
+
+    The bytes are those of `run_plan`. Every node is checked before the output is begun.
+
+    Args:
+        plan: from `plan_expansion` or read from a file.
+        output: the directory to write, the same one for every node; see `mode` for what may be in it.
+        options: limits of the run.
+        mode: fresh, resume, or overwrite.
+        stop: set it to end; the run can then be resumed.
+        events: told what happens, beside the end.
+
+    Returns:
+        Whether there was anything to do; not if the output was finished.
+
+    Raises:
+        DistexpandError: what went wrong; finished shards stay for a resume.
+    """
+    from distexpand.cluster.run import run_on_cluster  # noqa: PLC0415  # brings Ray
+
+    refuse_output_in_source(output, plan)
+    check_plan(plan)
+    with open_sources(plan) as readers:
+        check_sources(plan, readers)
+        _check_room(plan, readers, output, mode)
+        return run_on_cluster(
+            plan,
+            output,
+            readers,
+            mode=mode,
+            options=options,
+            stop=stop or threading.Event(),
+            events=events,
+            check_room=_check_room_left,
+        )
 
 
 def _check_room(plan: Plan, readers: Sequence[RangeReader], output: Path, mode: OutputMode) -> None:

@@ -8,7 +8,7 @@ file, and whoever sees a manifest sees a whole output.
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from enum import Enum
 from pathlib import Path, PurePosixPath
@@ -19,6 +19,7 @@ from distexpand.commit.complete import require_complete
 from distexpand.commit.files import make_directory, remove, sync_directory, write_whole
 from distexpand.commit.index_text import index_text
 from distexpand.commit.journal import append_receipt, read_journal
+from distexpand.commit.lease import Lease, enter, knock
 from distexpand.commit.manifest import (
     MANIFEST_NAME,
     encode_manifest,
@@ -50,28 +51,66 @@ class Committer:
     resume the stored one, whose texts may be those of an earlier version.
     """
 
-    def __init__(self, output: Path, plan: Plan, mode: OutputMode) -> None:
+    def __init__(
+        self,
+        output: Path,
+        plan: Plan,
+        mode: OutputMode,
+        *,
+        run: str = "",
+        wait: float = 0.0,
+        told: Callable[[str], None] | None = None,
+    ) -> None:
+        """Open the output; `run`, `wait` and `told` are those of the lease."""
         self.plan = plan
         self._output = output
-        self._work = wd.WorkDirectory(output=output)
+        self._work = wd.current(output)
+        self._lease: Lease | None = None
         self.receipts: dict[str, Receipt] = {}
         self.finished = False
-        self._lock = -1
         self._admit(mode)
         if self.finished and not self._work.path.exists():
             wd.clear_done(self._work)
             return
-        self._lock = wd.take_lock(self._work)
+        lock = knock(output, wait=wait, told=told)
         try:
             # Another run may have come and gone between the first look and the lock.
+            self._work, self.finished = wd.current(output), False
             obsolete = self._admit(mode)
             if self.finished:
                 wd.dismantle(self._work)
-            else:
-                self._begin(mode, obsolete)
+                return
+            self._lease = enter(output, lock, run=run)
+            self._work, lock = self._lease.work, -1
+            self._begin(mode, obsolete)
         except BaseException:
             self.close()
             raise
+        finally:
+            if lock >= 0:
+                os.close(lock)
+
+    @property
+    def output(self) -> Path:
+        """The output's directory."""
+        return self._output
+
+    @property
+    def attempts(self) -> Path:
+        """The folder in which this term's attempts are written."""
+        return self._work.attempts
+
+    def require_held(self) -> None:
+        """Check that no other run has taken the output over.
+
+        Raises:
+            OutputError: one has; what this one still writes can't harm it.
+        """
+        if self._lease is not None and self._lease.lost():
+            raise OutputError(
+                f"{self._output}: another run has taken this output over",
+                hint="Follow that one; this one was taken for dead and has ended.",
+            )
 
     def _admit(self, mode: OutputMode) -> tuple[str, ...]:
         """Check that the mode allows what is there, changing nothing; return files to replace."""
@@ -152,6 +191,7 @@ class Committer:
             OutputError: the attempt isn't as its receipt says.
             StorageError: journal or rename failed.
         """
+        self.require_held()
         attempt = self._work.attempts / receipt.attempt
         if not attempt.exists() or attempt.stat().st_size != receipt.size:
             raise OutputError(f"{attempt}: isn't the file of {receipt.size} bytes that its receipt names")
@@ -170,6 +210,7 @@ class Committer:
             OutputError: shards are missing.
             StorageError: a file can't be written.
         """
+        self.require_held()
         missing = [shard.name for shard in self.plan.shards if shard.name not in self.receipts]
         if missing:
             raise OutputError(f"{self._output}: {len(missing)} shards are missing, first {missing[0]}")
@@ -194,10 +235,10 @@ class Committer:
         return texts
 
     def close(self) -> None:
-        """Let go of the lock."""
-        if self._lock >= 0:
-            os.close(self._lock)
-            self._lock = -1
+        """Let go of the output."""
+        if self._lease is not None:
+            self._lease.close()
+            self._lease = None
 
     def __enter__(self) -> Self:
         return self

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from distexpand.commit.manifest import MANIFEST_NAME, Manifest, decode_manifest
 from distexpand.commit.own_files import OwnFile, files_of_manifest, files_of_unfinished, is_as_written
-from distexpand.commit.work_directory import DONE_PREFIX, NOTICE_NAME, WorkDirectory
+from distexpand.commit.work_directory import DONE_PREFIX, NOTICE_NAME, WorkDirectory, current
 from distexpand.errors import CheckpointError, UsageError
 from distexpand.formats.index import is_plain_path
 from distexpand.formats.json_text import load_json
@@ -27,7 +27,7 @@ def require_vacant(output: Path) -> None:
         return
     if MANIFEST_NAME in held:
         hint = "It holds a finished expansion; choose another output, or replace it with --overwrite."
-    elif WorkDirectory(output=output).exists():
+    elif current(output).exists():
         hint = "It holds an unfinished run; go on with --resume, or start anew with --overwrite."
     else:
         hint = "Choose another output; what distexpand didn't write, it doesn't touch."
@@ -115,7 +115,7 @@ def refuse_output_in_source(output: Path, plan: Plan) -> None:
 
 
 def _own_files(output: Path) -> Iterator[OwnFile]:
-    work, manifest = WorkDirectory(output=output), output / MANIFEST_NAME
+    work, manifest = current(output), output / MANIFEST_NAME
     if work.exists():
         yield from files_of_unfinished(work)
         yield from (OwnFile(name=name) for name in read_obsolete(work))
@@ -152,7 +152,7 @@ def _is_work(name: str) -> bool:
 
 
 def _listing(output: Path) -> list[str]:
-    begun = WorkDirectory(output=output).exists()
+    begun = current(output).exists()
     try:
         names = sorted(path.name for path in output.iterdir()) if output.exists() else []
     except NotADirectoryError:

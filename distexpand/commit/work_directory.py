@@ -1,26 +1,30 @@
-"""The work directory of an unfinished output: plan, journal, attempts, and the lock of its committer.
+"""The work directory of an unfinished output: plan, journal, attempts.
 
 Everything unfinished lives in `.distexpand` inside the output, on the same
-file system, so that giving a final name is one rename. The folder goes when
-the manifest is there: first by a rename, under the lock, so that nobody finds
-half of it. A lock of the operating system keeps two committers apart and
-vanishes with the process that held it.
+file system, so that giving a final name is one rename. Inside, the run has one
+folder whose name counts its terms: each committer that takes the run over
+renames it (see `lease`). The folder goes when the manifest is there: first by
+a rename, so that nobody finds half of it.
 """
 
-import fcntl
+import contextlib
+import errno
 import os
+import re
 import secrets
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from distexpand.commit.files import make_directory, remove, sync_directory, sync_entry, write_whole
-from distexpand.errors import OutputError, UsageError
+from distexpand.errors import UsageError
 from distexpand.plan.codec import decode_plan, encode_plan
 from distexpand.plan.model import Plan
 from distexpand.storage.local import WORK_DIRECTORY, storage_error
 
 NOTICE_NAME = "UNFINISHED.txt"
+_RUN_PREFIX = "run-"
+_RUN_NAME = re.compile(rf"{_RUN_PREFIX}[0-9]{{6,9}}")
 DONE_PREFIX = f"{WORK_DIRECTORY}-done-"
 """A finished run's work directory on its way out; whoever finds one removes it."""
 
@@ -32,9 +36,10 @@ To go on, call the same `distexpand run` again with --resume.
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkDirectory:
-    """Where the pieces of an unfinished output are."""
+    """Where the pieces of an unfinished output are; `term` counts its committers, 0 before the first."""
 
     output: Path
+    term: int = 0
 
     @property
     def path(self) -> Path:
@@ -42,29 +47,39 @@ class WorkDirectory:
         return self.output / WORK_DIRECTORY
 
     @property
+    def run(self) -> Path:
+        """The folder of the run in this term."""
+        return self.path / f"{_RUN_PREFIX}{self.term:06}"
+
+    @property
+    def holder(self) -> Path:
+        """Who holds the output in this term, and its beat."""
+        return self.run / "holder.json"
+
+    @property
     def attempts(self) -> Path:
         """Files that have no final name yet."""
-        return self.path / "attempts"
+        return self.run / "attempts"
 
     @property
     def plan(self) -> Path:
-        """The plan of the run; the folder is a work directory once it is there."""
-        return self.path / "plan"
+        """The plan; there is a run to go on with once it is there."""
+        return self.run / "plan"
 
     @property
     def journal(self) -> Path:
         """Receipts of shards that are whole."""
-        return self.path / "journal.jsonl"
+        return self.run / "journal.jsonl"
 
     @property
     def obsolete(self) -> Path:
         """Names of an earlier output's files that are to go (`--overwrite`), one JSON list."""
-        return self.path / "obsolete.json"
+        return self.run / "obsolete.json"
 
     @property
     def sources(self) -> Path:
         """Stamps of the source files that the run's shards are made of."""
-        return self.path / "sources.json"
+        return self.run / "sources.json"
 
     @property
     def lock(self) -> Path:
@@ -81,6 +96,25 @@ class WorkDirectory:
         return os.path.exists(self.plan)  # noqa: PTH110  # false, not an error, for a name too long
 
 
+def current(output: Path) -> WorkDirectory:
+    """Return the work directory in its newest term; term 0, whose folder isn't there, if it has none.
+
+    Raises:
+        StorageError: it can't be listed.
+    """
+    try:
+        names = [path.name for path in WorkDirectory(output=output).path.iterdir()]
+    except (FileNotFoundError, NotADirectoryError):
+        names = []
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            names = []
+        else:
+            raise storage_error("list", WorkDirectory(output=output).path, error) from None
+    terms = [int(name.removeprefix(_RUN_PREFIX)) for name in names if _RUN_NAME.fullmatch(name)]
+    return WorkDirectory(output=output, term=max(terms, default=0))
+
+
 def create(work: WorkDirectory, plan: Plan) -> None:
     """Make the work directory of a new run; the output directory is made as well.
 
@@ -90,7 +124,7 @@ def create(work: WorkDirectory, plan: Plan) -> None:
     make_directory(work.attempts)
     write_whole(work.plan, encode_plan(plan), attempts=work.attempts)
     write_whole(work.notice, _NOTICE.encode(), attempts=work.attempts)
-    for directory in (work.path, work.output):
+    for directory in (work.run, work.path, work.output):
         sync_directory(directory)
     sync_entry(work.output)
 
@@ -113,44 +147,6 @@ def stored_plan(work: WorkDirectory) -> Plan:
         raise UsageError(f"{work.plan}: {reason}", hint="Start anew with --overwrite.") from None
 
 
-def take_lock(work: WorkDirectory) -> int:
-    """Become the only committer of the output; return the descriptor that holds the lock.
-
-    Raises:
-        OutputError: another run is at work on this output.
-        StorageError: the lock file can't be made.
-    """
-    make_directory(work.path)
-    try:
-        descriptor = os.open(work.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    except OSError as error:
-        raise storage_error("create", work.lock, error) from None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        raise OutputError(
-            f"{work.output}: another run is writing this output",
-            hint="Wait for it to end, or choose another output.",
-        ) from None
-    except OSError as error:
-        os.close(descriptor)
-        raise storage_error("lock", work.lock, error) from None
-    _require_own_lock(work, descriptor)
-    return descriptor
-
-
-def _require_own_lock(work: WorkDirectory, descriptor: int) -> None:
-    """Check that the locked file is the one that others will find: a finishing run removes it."""
-    try:
-        same = os.path.samestat(os.fstat(descriptor), work.lock.stat())
-    except FileNotFoundError:
-        same = False
-    if not same:
-        os.close(descriptor)
-        raise OutputError(f"{work.output}: another run has just finished this output")
-
-
 def clear_attempts(work: WorkDirectory, *, keep: set[str]) -> None:
     """Remove what interrupted attempts left; only the committer may, when no worker is at work.
 
@@ -164,7 +160,7 @@ def clear_attempts(work: WorkDirectory, *, keep: set[str]) -> None:
 
 
 def dismantle(work: WorkDirectory) -> None:
-    """Remove the notice and the whole work directory; call it with the lock held.
+    """Remove the notice and the whole work directory; only the committer may.
 
     Raises:
         StorageError: something can't be removed.
@@ -172,9 +168,13 @@ def dismantle(work: WorkDirectory) -> None:
     remove(work.notice)
     aside = work.output / f"{DONE_PREFIX}{secrets.token_hex(8)}"
     try:
-        work.path.rename(aside)
+        if work.run.exists():
+            work.run.rename(aside)
     except OSError as error:
-        raise storage_error("remove", work.path, error) from None
+        raise storage_error("remove", work.run, error) from None
+    remove(work.lock)
+    with contextlib.suppress(OSError):  # not empty: of a run that has begun since
+        work.path.rmdir()
     sync_directory(work.output)
     clear_done(work)
 

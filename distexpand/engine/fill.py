@@ -12,7 +12,7 @@ from distexpand.engine.buffers import block_buffer
 from distexpand.engine.transforms import apply_transform
 from distexpand.plan.digest_layout import PIECE_BYTES, piece_digest, zeros_digest
 from distexpand.plan.operations import Blend, Copy, Operation, Scale, Zero, source_terms
-from distexpand.storage.ranges import RangeReader
+from distexpand.storage.ranges import Readers
 
 STEP_BYTES = 2 * 1024 * 1024
 """Output bytes of a transform made at a time; bounds the memory for its inputs."""
@@ -45,7 +45,7 @@ class Workspace:
         return [area[:length] for area, length in zip(self._inputs, lengths, strict=False)]
 
 
-def fill_block(block: Block, readers: Sequence[RangeReader], workspace: Workspace) -> list[Run]:
+def fill_block(block: Block, readers: Readers, workspace: Workspace) -> list[Run]:
     """Make a block's bytes in the workspace's buffer and return the runs that hold data.
 
     Bytes of the buffer outside the runs are undefined; they stand for zeros.
@@ -87,7 +87,7 @@ def zero_fill(area: memoryview) -> None:
 
 
 def _fill(
-    operation: Operation, base: int, readers: Sequence[RangeReader], workspace: Workspace
+    operation: Operation, base: int, readers: Readers, workspace: Workspace
 ) -> Iterator[tuple[int, int]]:
     start = operation.offset - base
     match operation:
@@ -105,7 +105,7 @@ def _fill(
 
 
 def _transform(
-    operation: Scale | Blend, base: int, readers: Sequence[RangeReader], workspace: Workspace
+    operation: Scale | Blend, base: int, readers: Readers, workspace: Workspace
 ) -> None:
     end = operation.offset + operation.length
     for offset in range(operation.offset, end, STEP_BYTES):

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, Executor, wait
 from typing import Protocol
 
@@ -15,7 +15,7 @@ from distexpand.plan.check import shard_header
 from distexpand.plan.digest_layout import PIECE_BYTES, combined_digest, shard_digest
 from distexpand.plan.model import ShardPlan
 from distexpand.plan.operations import sources_of
-from distexpand.storage.ranges import Attempt, OutputStore, RangeReader
+from distexpand.storage.ranges import Attempt, OutputStore, Readers
 
 
 class StopSignal(Protocol):
@@ -30,7 +30,7 @@ class ShardEngine:
     """Executes shards with the threads of a pool; several shards may be under way at once.
 
     Args:
-        readers: the plan's sources, in its order.
+        readers: the plan's sources by number.
         pool: runs the blocks; each of its threads gets one workspace.
         stop: set from outside to end the work between two blocks.
         piece_bytes: the unit of digests, and the size of a block; a multiple of 8.
@@ -38,7 +38,7 @@ class ShardEngine:
 
     def __init__(
         self,
-        readers: Sequence[RangeReader],
+        readers: Readers,
         pool: Executor,
         stop: StopSignal,
         *,
@@ -90,11 +90,13 @@ class ShardEngine:
             self._pool.submit(self._write_block, block, attempt, advance)
             for block in cut_blocks(header, shard.operations, piece_bytes=self._piece_bytes)
         ]
-        done, waiting = wait(futures, return_when=FIRST_EXCEPTION)
-        if waiting:
-            for future in waiting:
+        try:
+            wait(futures, return_when=FIRST_EXCEPTION)
+        finally:
+            # Also when interrupted: a block that still writes needs the attempt open.
+            for future in futures:
                 future.cancel()
-            done |= wait(waiting).done
+            done = wait(futures).done
         failures = [f.exception() for f in done if not f.cancelled() and f.exception() is not None]
         for failure in sorted(failures, key=lambda error: isinstance(error, InterruptedRunError)):
             assert failure is not None

@@ -17,7 +17,7 @@ from typing import Any
 
 from distexpand.errors import MissingDependencyError
 from distexpand.formats.dtypes import DType
-from distexpand.plan.model import Plan
+from distexpand.plan.model import Plan, ShardPlan
 from distexpand.plan.operations import Blend, Scale, terms_of
 
 STEP_ELEMENTS = 1 << 18
@@ -33,8 +33,7 @@ _NAN_BITS = {
 
 def needs_torch(plan: Plan) -> bool:
     """Whether a plan transforms any tensor, for which torch has to be there."""
-    operations = (operation for shard in plan.shards for operation in shard.operations)
-    return any(isinstance(operation, Scale | Blend) for operation in operations)
+    return any(_transforms(shard) for shard in plan.shards)
 
 
 @contextmanager
@@ -47,7 +46,29 @@ def single_threaded_transforms(plan: Plan) -> Iterator[None]:
     Raises:
         MissingDependencyError: the plan transforms and torch isn't installed.
     """
-    if not needs_torch(plan):
+    with _single_threaded(needed=needs_torch(plan)):
+        yield
+
+
+@contextmanager
+def single_threaded_shard(shard: ShardPlan) -> Iterator[None]:
+    """Do the same for one shard.
+
+    Raises:
+        MissingDependencyError: it has transforms and torch isn't installed.
+    """
+    with _single_threaded(needed=_transforms(shard)):
+        yield
+
+
+@contextmanager
+def _single_threaded(*, needed: bool) -> Iterator[None]:
+    """Keep torch to one thread per operation, if it is needed.
+
+    Raises:
+        MissingDependencyError: it is needed and isn't installed.
+    """
+    if not needed:
         yield
         return
     torch = require_torch()
@@ -131,3 +152,7 @@ def _blended(operation: Blend, terms: list[Any]) -> Any:
     if operation.normalize:
         total.div_(weights.sum())
     return total.to(compute)
+
+
+def _transforms(shard: ShardPlan) -> bool:
+    return any(isinstance(operation, Scale | Blend) for operation in shard.operations)

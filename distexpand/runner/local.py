@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 
 from distexpand.commit.committer import Committer
 from distexpand.engine.receipt import Receipt
@@ -26,7 +25,6 @@ SHARDS_UNDER_WAY = 2
 
 
 def run_local(
-    output: Path,
     committer: Committer,
     readers: Sequence[RangeReader],
     *,
@@ -37,8 +35,7 @@ def run_local(
     """Execute the shards that aren't committed yet and commit each as it comes.
 
     Args:
-        output: where attempts are written.
-        committer: holds the plan and takes the receipts.
+        committer: holds the plan, says where attempts are written and takes the receipts.
         readers: the plan's sources, in its order.
         threads: blocks that are worked on at once.
         stop: set from outside to end between two blocks.
@@ -60,7 +57,7 @@ def run_local(
     try:
         with single_threaded_transforms(plan):
             run = _Run(
-                output=LocalOutput(output),
+                output=LocalOutput(committer.attempts),
                 committer=committer,
                 threads=threads,
                 stop=_Stop(stop),

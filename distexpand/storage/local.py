@@ -203,15 +203,17 @@ def _files_in(folder: Path) -> dict[str, int]:
 
 
 class LocalOutput:
-    """An output directory; attempts live in its work directory until they get their final name."""
+    """The folder of an output's attempts, where they live until they get their final name."""
 
-    def __init__(self, root: Path) -> None:
-        self._attempts = root / WORK_DIRECTORY / "attempts"
-        self.location = str(root)
+    def __init__(self, attempts: Path, *, key: str | None = None) -> None:
+        """`key` ends the names of attempts, which may then be made once only; random if not given."""
+        self._attempts = attempts
+        self._key = key
+        self.location = str(attempts)
 
     def begin(self, final_name: str, size: int) -> LocalAttempt:
-        """Create the attempt's file under a random name, as large as the final file, all hole."""
-        return LocalAttempt(self._attempts / f"{final_name}.{secrets.token_hex(8)}", size)
+        """Create the attempt's file, as large as the final file, all hole."""
+        return LocalAttempt(self._attempts / f"{final_name}.{self._key or secrets.token_hex(8)}", size)
 
 
 _LIBC_FALLOCATE = getattr(ctypes.CDLL(None, use_errno=True), "fallocate64", None)

@@ -56,6 +56,12 @@ class RangeReader(Protocol):
         ...
 
 
+class Readers(Protocol):
+    """Open source files by their number in the plan; all of them, or those that one shard reads."""
+
+    def __getitem__(self, number: int, /) -> RangeReader: ...
+
+
 class Attempt(Protocol):
     """One attempt at an output file, under a name of its own; reads as zero where unwritten.
 
@@ -130,7 +136,7 @@ class SourceStore(Protocol):
 
 
 class OutputStore(Protocol):
-    """An output directory: attempts and final names."""
+    """Where an output's attempts are written."""
 
     @property
     def location(self) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from distexpand.architecture.stack import find_layer_stack
 from distexpand.commit.manifest import MANIFEST_NAME, Manifest, decode_manifest
-from distexpand.commit.work_directory import DONE_PREFIX, NOTICE_NAME, WorkDirectory
+from distexpand.commit.work_directory import DONE_PREFIX, NOTICE_NAME, current
 from distexpand.errors import DistexpandError, OutputError
 from distexpand.formats.catalog import Catalog
 from distexpand.formats.header import parse_header
@@ -33,7 +33,7 @@ def read_manifest(output: Path) -> Manifest:
     """
     path = output / MANIFEST_NAME
     if not os.path.isfile(path):  # noqa: PTH113  # false, not an error, for a name too long
-        if WorkDirectory(output=output).exists():
+        if current(output).exists():
             raise OutputError(
                 f"{output}: unfinished: it has no {MANIFEST_NAME} yet",
                 hint="Go on with `distexpand run RECIPE OUT --resume`.",

@@ -10,7 +10,7 @@ import pytest
 from distexpand.api import run_plan, verify_output
 from distexpand.commit.committer import Committer, OutputMode
 from distexpand.commit.manifest import MANIFEST_NAME, decode_manifest, encode_manifest
-from distexpand.commit.work_directory import NOTICE_NAME
+from distexpand.commit.work_directory import NOTICE_NAME, current
 from distexpand.engine.receipt import Receipt
 from distexpand.errors import CheckpointError, OutputError, UsageError
 from distexpand.plan.model import Plan
@@ -33,7 +33,7 @@ def _assert_no_partial_file(output: Path, expected: dict[str, bytes]) -> None:
         assert expected.keys() <= found.keys()
         assert NOTICE_NAME not in found
     elif any(name.endswith(".safetensors") for name in found if not name.startswith(WORK_DIRECTORY)):
-        assert f"{WORK_DIRECTORY}/plan" in found
+        assert current(output).plan.relative_to(output).as_posix() in found
         assert NOTICE_NAME in found or "config.json" in found
 
 
@@ -79,7 +79,7 @@ def test_an_interrupted_overwrite_is_resumed(
         before = tree(output)
         if not _crash(plan, output, step, OutputMode.OVERWRITE, after=True):
             break
-        begun = (output / WORK_DIRECTORY / "plan").exists()
+        begun = current(output).exists()
         if begun or (output / MANIFEST_NAME).read_bytes() == expected[MANIFEST_NAME]:
             run_plan(plan, output, mode=OutputMode.RESUME)
         else:
@@ -147,7 +147,7 @@ def test_a_list_of_obsolete_files_elsewhere_deletes_nothing(plan: Plan, tmp_path
     victim.write_text("precious")
     assert _crash(plan, output, 40, OutputMode.FRESH, after=True)
     for names in ('["../victim"]', '["/etc/hostname"]', "{}", "[1]", "["):
-        (output / WORK_DIRECTORY / "obsolete.json").write_text(names)
+        current(output).obsolete.write_text(names)
         for mode in (OutputMode.RESUME, OutputMode.OVERWRITE):
             with pytest.raises(UsageError):
                 run_plan(plan, output, mode=mode)
@@ -189,7 +189,7 @@ def test_fresh_refuses_whatever_is_there(plan: Plan, tmp_path: Path) -> None:
 
 def test_a_receipt_of_another_file_is_refused(plan: Plan, tmp_path: Path) -> None:
     with Committer(tmp_path / "out", plan, OutputMode.FRESH) as committer:
-        attempt = tmp_path / "out" / WORK_DIRECTORY / "attempts" / "x"
+        attempt = committer.attempts / "x"
         attempt.write_bytes(b"short")
         for name, size in (("x", 6), ("gone", 5)):
             receipt = Receipt(

@@ -11,7 +11,7 @@ from distexpand import api
 from distexpand.api import run_plan, verify_output
 from distexpand.commit.committer import OutputMode
 from distexpand.commit.manifest import MANIFEST_NAME
-from distexpand.commit.work_directory import DONE_PREFIX, NOTICE_NAME
+from distexpand.commit.work_directory import DONE_PREFIX, NOTICE_NAME, current
 from distexpand.errors import OutputError, StorageError, UsageError
 from distexpand.plan.model import Plan, TextFile
 from distexpand.storage.local import WORK_DIRECTORY
@@ -128,7 +128,7 @@ def test_a_damaged_or_older_plan_is_no_dead_end(
     earlier = small_plan(BLOCKS, model, shard_size=3000)
     assert crash_at(60, lambda: run_plan(earlier, output, threads=1))
     assert any(output.glob("*.safetensors"))
-    stored = output / WORK_DIRECTORY / "plan"
+    stored = current(output).plan
     stored.write_bytes(raw)
     with pytest.raises(UsageError) as caught:
         run_plan(plan, output, mode=OutputMode.RESUME)
@@ -147,9 +147,9 @@ def test_a_journal_can_t_name_files_elsewhere(plan: Plan, tmp_path: Path) -> Non
     output, victim = tmp_path / "out", tmp_path / "victim"
     victim.write_text("precious")
     assert crash_at(60, lambda: run_plan(plan, output, threads=1))
-    (output / WORK_DIRECTORY / "plan").write_bytes(b"x")
+    current(output).plan.write_bytes(b"x")
     receipt = {"shard": "../victim", "attempt": "x", "size": 8, "digest": "", "tensors": [], "seconds": 0.0}
-    with (output / WORK_DIRECTORY / "journal.jsonl").open("a") as journal:
+    with current(output).journal.open("a") as journal:
         journal.write("\n" + json.dumps(receipt) + "\n")
     run_plan(plan, output, mode=OutputMode.OVERWRITE)
     assert victim.read_text() == "precious"

@@ -32,7 +32,7 @@ def _execute(
     counted = []
     with ThreadPoolExecutor(threads) as pool:
         engine = ShardEngine(readers, pool, threading.Event(), piece_bytes=piece_bytes)
-        receipt = engine.execute(shard, LocalOutput(folder), counted.append)
+        receipt = engine.execute(shard, LocalOutput(folder / WORK_DIRECTORY / "attempts"), counted.append)
     path = folder / WORK_DIRECTORY / "attempts" / receipt.attempt
     return receipt, path.read_bytes(), sum(counted)
 
@@ -104,7 +104,7 @@ def test_stopping_ends_between_two_blocks(tmp_path: Path) -> None:
     with ThreadPoolExecutor(1) as pool:
         engine = ShardEngine([MemoryReader(bytes(SOURCE_BYTES))], pool, stop, piece_bytes=64)
         with pytest.raises(InterruptedRunError):
-            engine.execute(copying_shard(4000), LocalOutput(tmp_path), stopping)
+            engine.execute(copying_shard(4000), LocalOutput(tmp_path / WORK_DIRECTORY / "attempts"), stopping)
 
 
 receipts = st.builds(

@@ -13,6 +13,7 @@ import pytest
 
 from distexpand.api import run_plan, verify_output
 from distexpand.commit.committer import OutputMode
+from distexpand.commit.work_directory import current
 from distexpand.engine import transforms
 from distexpand.errors import InterruptedRunError, MissingDependencyError, OutputError, StorageError
 from distexpand.plan.model import Plan
@@ -118,7 +119,7 @@ def test_a_failure_leaves_the_caller_s_event_alone_and_no_attempt(tmp_path: Path
             plan, tmp_path / "out", stop=stop, progress=Watching(lambda: _change_weights(shard), after=1000)
         )
     assert not stop.is_set()
-    assert not list((tmp_path / "out" / WORK_DIRECTORY / "attempts").iterdir())
+    assert not list(current(tmp_path / "out").attempts.iterdir())
 
 
 def test_without_torch_nothing_is_begun_or_removed(
@@ -150,7 +151,7 @@ def test_what_a_run_syncs(tmp_path: Path, model: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(os, "fsync", fsync)
     output = tmp_path / "deep" / "er" / "out"
     run_plan(small_plan(COPIES, model), output)
-    work = output / WORK_DIRECTORY
+    work = output / WORK_DIRECTORY / "run-000001"
     for folder in (
         output,
         output.parent,

@@ -25,13 +25,13 @@ class TestLocalOutput(OutputContract):
     @pytest.fixture
     def output(self, tmp_path):
         (tmp_path / WORK_DIRECTORY / "attempts").mkdir(parents=True)
-        return LocalOutput(tmp_path)
+        return LocalOutput(tmp_path / WORK_DIRECTORY / "attempts")
 
     @pytest.fixture(autouse=True)
-    def no_final_name(self, output):
+    def no_final_name(self, output, tmp_path):
         """Nothing that an attempt does shows under a final name."""
         yield
-        assert [path.name for path in Path(output.location).iterdir()] == [WORK_DIRECTORY]
+        assert [path.name for path in tmp_path.iterdir()] == [WORK_DIRECTORY]
 
 
 class TestLocalSourceWithHoles(SourceContract):

@@ -20,7 +20,7 @@ MEBIBYTE = 2**20
 
 def output_in(directory):
     (directory / WORK_DIRECTORY / "attempts").mkdir(parents=True)
-    return LocalOutput(directory)
+    return LocalOutput(directory / WORK_DIRECTORY / "attempts")
 
 
 def attempts(directory):
@@ -174,7 +174,7 @@ def test_no_permission(unprivileged):
 
 def test_output_without_its_work_directory(tmp_path):
     with pytest.raises(StorageError, match="can't create: No such file or directory"):
-        LocalOutput(tmp_path).begin("shard", 10)
+        LocalOutput(tmp_path / "attempts").begin("shard", 10)
 
 
 def append(path):

@@ -28,11 +28,11 @@ def test_ranges_of_bytes() -> None:
 def test_a_failed_attempt_holds_no_disk(tmp_path: Path, failure: type[BaseException]) -> None:
     attempts = tmp_path / WORK_DIRECTORY / "attempts"
     attempts.mkdir(parents=True)
-    with contextlib.suppress(failure), LocalOutput(tmp_path).begin("a", 10) as attempt:
+    with contextlib.suppress(failure), LocalOutput(attempts).begin("a", 10) as attempt:
         attempt.write(0, memoryview(b"x"))
         raise failure("x")
     assert not list(attempts.iterdir())
-    with LocalOutput(tmp_path).begin("a", 10):
+    with LocalOutput(attempts).begin("a", 10):
         pass
     assert len(list(attempts.iterdir())) == 1
 

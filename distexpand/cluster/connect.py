@@ -1,0 +1,111 @@
+"""Connect this process to a Ray cluster as its driver.
+
+Fails within seconds and says why: left to itself, Ray retries an address where
+nobody is for minutes. Time-outs of connections are tuned here, as a partition
+is otherwise noticed after minutes; the nodes need the same (see `cluster/`).
+"""
+
+import os
+import socket
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import distexpand
+from distexpand.errors import MissingDependencyError, StorageError, UsageError
+
+_REACH_SECONDS = 5.0
+_OBJECT_STORE_BYTES = 80_000_000
+"""Weights never go through the object store; this is the least that Ray takes."""
+
+TUNED = {
+    "RAY_grpc_client_keepalive_time_ms": "5000",
+    "RAY_grpc_client_keepalive_timeout_ms": "5000",
+    "RAY_gcs_rpc_server_reconnect_timeout_s": "30",
+    "RAY_USAGE_STATS_ENABLED": "0",
+}
+
+
+@contextmanager
+def connected(address: str, *, ship: bool) -> Iterator[None]:
+    """Be a driver of the cluster at `address` for the time of the block.
+
+    Args:
+        address: `local` for a throw-away cluster in this machine, `auto` for the one that this
+            machine is part of, or `HOST:PORT` of a head.
+        ship: send this package along, for nodes that haven't got it.
+
+    Raises:
+        UsageError: the address isn't one, or nobody answers there.
+        MissingDependencyError: Ray isn't installed.
+        StorageError: the cluster refuses this driver.
+    """
+    ray = require_ray()
+    _require_address(address)
+    for name, value in TUNED.items():
+        os.environ.setdefault(name, value)
+    options: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
+    if address == "local":
+        options |= {"include_dashboard": False, "object_store_memory": _OBJECT_STORE_BYTES}
+    elif ship:
+        options["runtime_env"] = {"py_modules": [str(package_directory())]}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of Ray's own future, nothing that a user can act on
+        try:
+            ray.init(address=address, **options)
+        except ConnectionError as error:
+            raise UsageError(
+                f"no Ray cluster at {address}: {str(error).splitlines()[0]}",
+                hint="Start one, or give --address local for a throw-away one.",
+            ) from None
+        except (RuntimeError, ValueError, OSError) as error:
+            raise StorageError(f"can't join the Ray cluster at {address}: {error}") from None
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def require_ray() -> Any:
+    """Return the module `ray`.
+
+    Raises:
+        MissingDependencyError: it isn't installed.
+    """
+    if find_spec("ray") is None:
+        raise MissingDependencyError(
+            "running on a cluster needs Ray, which isn't installed",
+            hint="Install it with: pip install 'distexpand[ray]'",
+        )
+    import ray  # noqa: PLC0415  # a run on this machine never pays for it
+
+    return ray
+
+
+def package_directory() -> Path:
+    """Return the directory of this package, as it is shipped to nodes."""
+    return Path(distexpand.__file__).parent
+
+
+def _require_address(address: str) -> None:
+    if address.startswith("ray://"):
+        raise UsageError(
+            f"--address {address}: Ray Client isn't supported: the driver would stay on this machine, "
+            "far from sources and output, and die with the connection",
+            hint="Use `distexpand submit` with the Jobs address: --address http://HEAD:8265",
+        )
+    if address in {"local", "auto"}:
+        return
+    host, colon, port = address.rpartition(":")
+    if not colon or not host or not port.isdecimal() or "/" in host:
+        raise UsageError(f"--address {address!r}: expected local, auto, or HOST:PORT of a head (port 6379)")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_REACH_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise UsageError(
+            f"--address {address}: nobody answers there: {error}",
+            hint="Is the head up, and its port reachable from here?",
+        ) from None

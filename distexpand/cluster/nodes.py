@@ -1,0 +1,103 @@
+"""The nodes of a cluster on which attempts may run, and how many on each at once.
+
+The driver itself says where an attempt goes (hard node affinity) and asks Ray
+for the node's resources besides, so that other users of the cluster are
+respected. Rejected: leaving placement to Ray's strategies, which spread evenly
+only where a custom resource says how many each node takes, and can't leave out
+a node that fails.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+
+from distexpand.cluster.options import ClusterOptions
+from distexpand.errors import UsageError
+
+IO_RESOURCE = "io"
+"""Custom resource by which a cluster says how many transfers a node takes at once."""
+
+ATTEMPT_BYTES = 400_000_000
+"""Memory of a worker process with one attempt of four threads, measured: Ray's own and the block buffers."""
+
+TRANSFORMING_BYTES = 800_000_000
+"""The same with torch."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """A node that may take attempts: `slots` at once, each asking Ray for `num_cpus` and `resources`.
+
+    `whole_cpus` and `whole_resources` are what a task asks for that wants such a node for itself;
+    `memory` is the bytes that Ray counts on there, 0 if it doesn't say.
+    """
+
+    node_id: str
+    name: str
+    slots: int
+    num_cpus: float
+    resources: Mapping[str, float]
+    whole_cpus: float
+    whole_resources: Mapping[str, float]
+    memory: float
+
+
+def usable_nodes(options: ClusterOptions) -> dict[str, Node]:
+    """Return the living nodes that may take attempts, by id.
+
+    Where any node has the custom resource `io`, only such nodes take part. A node without
+    processors for tasks (a head started with `--num-cpus=0`) takes none.
+    """
+    return choose_nodes([entry for entry in ray.nodes() if entry["Alive"]], options)
+
+
+def choose_nodes(entries: list[dict[str, Any]], options: ClusterOptions) -> dict[str, Node]:
+    """Return what of Ray's list of nodes may take attempts."""
+    marked = any(entry["Resources"].get(IO_RESOURCE, 0) >= 1 for entry in entries)
+    nodes = (_node(entry, options, marked=marked) for entry in entries)
+    return {node.node_id: node for node in nodes if node is not None}
+
+
+def require_feasible(nodes: Mapping[str, Node], options: ClusterOptions, *, transforms: bool) -> None:
+    """Check that the cluster can run attempts at all.
+
+    Raises:
+        UsageError: no node takes tasks, or one hasn't the memory for its share.
+    """
+    if not nodes:
+        raise UsageError(
+            "no node of the cluster takes tasks: each has 0 CPUs for Ray",
+            hint="Add nodes, or start them with `ray start --num-cpus`; "
+            f"if any node has the custom resource {IO_RESOURCE!r}, only such nodes are used.",
+        )
+    each = TRANSFORMING_BYTES if transforms else ATTEMPT_BYTES
+    for node in nodes.values():
+        if node.memory and node.slots * each > node.memory:
+            raise UsageError(
+                f"node {node.name}: {node.slots} attempts at once need {node.slots * each:,} bytes "
+                f"of memory, Ray may use {int(node.memory):,} there",
+                hint=f"Call with --per-node {max(1, int(node.memory // each))}, "
+                "or give the node more memory.",
+            )
+    if options.max_in_flight is not None and options.max_in_flight < 1:
+        raise UsageError("--max-in-flight is less than 1")
+
+
+def _node(entry: dict[str, Any], options: ClusterOptions, *, marked: bool) -> Node | None:
+    resources = entry["Resources"]
+    cpus, io = float(resources.get("CPU", 0)), int(resources.get(IO_RESOURCE, 0))
+    if (io if marked else cpus) < 1:
+        return None
+    slots = min(options.per_node, io) if marked else options.per_node
+    return Node(
+        node_id=entry["NodeID"],
+        name=f"{entry['NodeManagerAddress']}/{entry['NodeID'][:8]}",
+        slots=slots,
+        num_cpus=0 if marked else round(min(1.0, cpus / slots), 4),
+        resources={IO_RESOURCE: 1.0} if marked else {},
+        whole_cpus=0 if marked else cpus,
+        whole_resources={IO_RESOURCE: float(io)} if marked else {},
+        memory=float(resources.get("memory", 0)),
+    )

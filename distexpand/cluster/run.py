@@ -1,0 +1,121 @@
+"""A run on a cluster from its first look to the manifest: preflight, lease, shards, publishing."""
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+from distexpand.cluster.counters import counting
+from distexpand.cluster.driver import drive
+from distexpand.cluster.events import EventSink, Noted
+from distexpand.cluster.fleet import Fleet
+from distexpand.cluster.flights import ordered_sources
+from distexpand.cluster.nodes import Node, require_feasible, usable_nodes
+from distexpand.cluster.options import ClusterOptions
+from distexpand.cluster.preflight import Expected, check_nodes, expected, require_nodes
+from distexpand.commit.committer import Committer, OutputMode
+from distexpand.commit.manifest import MANIFEST_NAME
+from distexpand.commit.work_directory import current
+from distexpand.engine.space import disk_bytes, small_file_bytes
+from distexpand.engine.transforms import needs_torch
+from distexpand.errors import DistexpandError
+from distexpand.plan.model import Plan
+from distexpand.runner.sources import read_side_files, source_stamps
+from distexpand.storage.ranges import RangeReader
+
+RoomCheck = Callable[[Committer, Sequence[RangeReader], Path], None]
+
+
+def run_on_cluster(
+    plan: Plan,
+    output: Path,
+    readers: Sequence[RangeReader],
+    *,
+    mode: OutputMode,
+    options: ClusterOptions,
+    stop: threading.Event,
+    events: EventSink,
+    check_room: RoomCheck,
+) -> bool:
+    """Check the nodes, execute the plan's shards on them, publish; say whether there was anything to do.
+
+    Args:
+        plan: checked.
+        output: every node's view of it is checked.
+        readers: the plan's sources, opened and checked here.
+        mode: what may be in the output.
+        options: limits of the run.
+        stop: set it to end.
+        events: told what happens.
+        check_room: refuses an output that the disk hasn't room for.
+
+    Raises:
+        DistexpandError: what went wrong; finished shards stay for a resume.
+    """
+    events = counting(events, run=options.run)
+    fleet: Fleet | None = None
+    if not _looks_finished(output, mode):
+        fleet = checked_fleet(plan, output, readers, mode=mode, options=options, events=events)
+
+    def tell(message: str) -> None:
+        events(Noted(message=message))
+
+    with Committer(output, plan, mode, run=options.run, wait=options.wait_for_output, told=tell) as committer:
+        if committer.finished:
+            return False
+        committer.hold_sources(source_stamps(plan, readers))
+        check_room(committer, readers, output)
+        if fleet is None:
+            fleet = checked_fleet(plan, output, readers, mode=mode, options=options, events=events)
+        drive(committer, fleet, options=options, stop=stop, events=events)
+        committer.publish(read_side_files(plan, readers))
+    return True
+
+
+def checked_fleet(
+    plan: Plan,
+    output: Path,
+    readers: Sequence[RangeReader],
+    *,
+    mode: OutputMode,
+    options: ClusterOptions,
+    events: EventSink,
+) -> Fleet:
+    """Return the cluster's nodes, each of which was looked at and found fit.
+
+    Raises:
+        UsageError: the cluster can't do this work as it is called; says which node and why.
+        StorageError: a node lacks a source, space, or an answer.
+    """
+    transforms = needs_torch(plan)
+    nodes = usable_nodes(options)
+    require_feasible(nodes, options, transforms=transforms)
+    wanted = _expected(plan, output, readers, mode=mode, transforms=transforms)
+    wrong = check_nodes(nodes, wanted)
+    require_nodes(nodes, wrong)
+    events(Noted(message=f"{len(nodes)} nodes checked: output, sources, versions, space"))
+    return Fleet(nodes, partial(usable_nodes, options), partial(_check_new, wanted=wanted))
+
+
+def _check_new(nodes: Mapping[str, Node], wanted: Expected) -> Mapping[str, DistexpandError]:
+    return check_nodes(nodes, wanted)
+
+
+def _expected(
+    plan: Plan, output: Path, readers: Sequence[RangeReader], *, mode: OutputMode, transforms: bool
+) -> Expected:
+    needed = disk_bytes(plan.shards, readers) + small_file_bytes(plan) if mode is OutputMode.FRESH else 0
+    stamps = {(stamp.model, stamp.path): stamp.version for stamp in source_stamps(plan, readers)}
+    sources = tuple(s for s in ordered_sources(plan) if (s.model, s.path) in stamps)
+    return expected(
+        output,
+        sources,
+        [stamps[source.model, source.path] for source in sources],
+        transforms=transforms,
+        needed=needed,
+    )
+
+
+def _looks_finished(output: Path, mode: OutputMode) -> bool:
+    """Whether a resume will probably find nothing to do, so that no node need be asked."""
+    return mode is OutputMode.RESUME and (output / MANIFEST_NAME).exists() and not current(output).exists()
