@@ -1,18 +1,17 @@
 """`distexpand run`: do it here, in flat memory, resumable."""
 
 import resource
-import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from distexpand.cli.attempt_options import attempt_options, cluster_options
+from distexpand.cli.interruption import stopping_on_signals
 from distexpand.cli.messages import print_json, refuse_findings, say, show_findings, show_report
 from distexpand.cli.options import (
     json_option,
@@ -27,6 +26,7 @@ from distexpand.cli.planning import planned_expansion
 from distexpand.errors import UsageError
 
 if TYPE_CHECKING:
+    from distexpand.cli.run_with_ray import ClusterCount
     from distexpand.commit.committer import OutputMode
     from distexpand.report.summary import PlanSummary
     from distexpand.runner.progress import ProgressSink
@@ -40,6 +40,13 @@ _KIB = 1024
 @model_option
 @shard_size_option
 @threads_option
+@click.option("--ray", is_flag=True, help="Let a Ray cluster do the work; this process leads it.")
+@click.option(
+    "--address",
+    metavar="HOST:PORT",
+    help="With --ray: a running cluster's head, or `auto`.  [default: a throw-away cluster here]",
+)
+@attempt_options
 @click.option("--resume", is_flag=True, help="Go on with an interrupted run of the same plan.")
 @click.option("--overwrite", is_flag=True, help="Replace what an earlier run wrote to OUT.")
 @strict_option
@@ -51,6 +58,11 @@ def run_command(
     models: tuple[str, ...],
     shard_size: str | None,
     threads: int,
+    ray: bool,
+    address: str | None,
+    per_node: int | None,
+    max_in_flight: int | None,
+    tries: int | None,
     resume: bool,
     overwrite: bool,
     strict: bool,
@@ -61,28 +73,47 @@ def run_command(
     from distexpand.api import run_plan, summarise_plan
     from distexpand.report.progress import progress_display
 
+    on_cluster = {"address": address, "per_node": per_node, "max_in_flight": max_in_flight, "tries": tries}
+    _require_ray_for(on_cluster, ray=ray)
     planned = planned_expansion(recipe, models, shard_size)
     if strict:
         refuse_findings(planned.findings)
     summary = summarise_plan(planned, output=out, threads=threads)
     if not quiet and not as_json:
         show_findings(planned.findings)
-    counted = _Counted(progress_display(quiet=quiet))
+    mode = _mode(resume=resume, overwrite=overwrite)
     started = time.monotonic()
-    with _stopping_on_signals() as stop:
-        run_plan(
+    if ray:
+        from distexpand.cli.run_with_ray import run_with_ray
+
+        done: Counted | ClusterCount = run_with_ray(
             planned.plan,
             out,
-            mode=_mode(resume=resume, overwrite=overwrite),
-            threads=threads,
-            stop=stop,
-            progress=counted,
+            mode=mode,
+            address=address or "local",
+            options=cluster_options(
+                per_node=per_node, max_in_flight=max_in_flight, tries=tries, threads=threads
+            ),
+            quiet=quiet or as_json,
         )
+    else:
+        done = counted = Counted(progress_display(quiet=quiet))
+        with stopping_on_signals() as stop:
+            run_plan(planned.plan, out, mode=mode, threads=threads, stop=stop, progress=counted)
     seconds = time.monotonic() - started
     if as_json:
-        print_json(_document(summary, out, counted, seconds))
+        print_json(_document(summary, out, done, seconds))
     elif not quiet:
-        _tell(summary, out, counted, seconds)
+        _tell(summary, out, done, seconds)
+
+
+def _require_ray_for(given: Mapping[str, object], *, ray: bool) -> None:
+    for name, value in given.items():
+        if value is not None and not ray:
+            raise UsageError(
+                f"--{name.replace('_', '-')} goes with --ray",
+                hint="To use a cluster, add --ray, or `submit`.",
+            )
 
 
 def _mode(*, resume: bool, overwrite: bool) -> "OutputMode":
@@ -93,7 +124,9 @@ def _mode(*, resume: bool, overwrite: bool) -> "OutputMode":
     return OutputMode.RESUME if resume else OutputMode.OVERWRITE if overwrite else OutputMode.FRESH
 
 
-def _document(summary: "PlanSummary", out: Path, counted: "_Counted", seconds: float) -> dict[str, Any]:
+def _document(
+    summary: "PlanSummary", out: Path, counted: "Counted | ClusterCount", seconds: float
+) -> dict[str, Any]:
     return {
         "output": str(out),
         "seconds": seconds,
@@ -103,7 +136,7 @@ def _document(summary: "PlanSummary", out: Path, counted: "_Counted", seconds: f
     }
 
 
-def _tell(summary: "PlanSummary", out: Path, counted: "_Counted", seconds: float) -> None:
+def _tell(summary: "PlanSummary", out: Path, counted: "Counted | ClusterCount", seconds: float) -> None:
     from distexpand.report.run_report import run_report
 
     if not counted.started:
@@ -126,7 +159,7 @@ def peak_memory() -> int:
     return peak if sys.platform == "darwin" else peak * _KIB
 
 
-class _Counted:
+class Counted:
     """A progress display that also counts the bytes that this run puts in place.
 
     `started` says whether there was anything to do.
@@ -141,30 +174,14 @@ class _Counted:
         self.stop = display.stop
 
     def start(self, *, total_bytes: int, done_bytes: int, shards: int, shards_done: int) -> None:
+        """Pass on that there is something to do."""
         self.started = True
         self._display.start(
             total_bytes=total_bytes, done_bytes=done_bytes, shards=shards, shards_done=shards_done
         )
 
     def advance(self, nbytes: int) -> None:
+        """Count and pass on."""
         with self._lock:
             self.bytes_done += nbytes
         self._display.advance(nbytes)
-
-
-@contextmanager
-def _stopping_on_signals() -> Iterator[threading.Event]:
-    """End cleanly on the first interrupt or termination, at once on the second."""
-    stop = threading.Event()
-
-    def handle(_signal: int, _frame: FrameType | None) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
-        stop.set()
-
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

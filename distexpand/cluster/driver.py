@@ -122,6 +122,7 @@ class _Driver:
                 if not self._flights:
                     time.sleep(TICK_SECONDS if self._waiting else 0)
                 self._watch()
+            self._tell_progress()
         finally:
             self._end()
         if self._failed:

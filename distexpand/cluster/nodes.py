@@ -93,7 +93,7 @@ def _node(entry: dict[str, Any], options: ClusterOptions, *, marked: bool) -> No
     slots = min(options.per_node, io) if marked else options.per_node
     return Node(
         node_id=entry["NodeID"],
-        name=f"{entry['NodeManagerAddress']}/{entry['NodeID'][:8]}",
+        name=_name(entry),
         slots=slots,
         num_cpus=0 if marked else round(min(1.0, cpus / slots), 4),
         resources={IO_RESOURCE: 1.0} if marked else {},
@@ -101,3 +101,9 @@ def _node(entry: dict[str, Any], options: ClusterOptions, *, marked: bool) -> No
         whole_resources={IO_RESOURCE: float(io)} if marked else {},
         memory=float(resources.get("memory", 0)),
     )
+
+
+def _name(entry: dict[str, Any]) -> str:
+    """Return the name that a node was given, or its address and the beginning of its id."""
+    address, name = entry["NodeManagerAddress"], entry.get("NodeName") or ""
+    return str(name if name not in {"", address} else f"{address}/{entry['NodeID'][:8]}")

@@ -27,11 +27,11 @@ from distexpand.cluster.node_check import (
 from distexpand.cluster.nodes import Node
 from distexpand.cluster.task import OrderedSource
 from distexpand.commit.files import make_directory
+from distexpand.commit.work_directory import PREFLIGHT_PREFIX
 from distexpand.errors import DistexpandError, StorageError, UsageError
 from distexpand.storage.local import WORK_DIRECTORY, storage_error
 
 ANSWER_SECONDS = 60.0
-_FOLDER_PREFIX = "preflight-"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +105,7 @@ def _markers(output: Path) -> Iterator[tuple[Path, str]]:
     """Make a folder with the driver's marker inside the output; remove it, and what was made for it."""
     made = [path for path in (output, *output.parents) if not path.exists()]
     text = secrets.token_hex(16)
-    folder = output / WORK_DIRECTORY / f"{_FOLDER_PREFIX}{text[:8]}"
+    folder = output / WORK_DIRECTORY / f"{PREFLIGHT_PREFIX}{text[:8]}"
     make_directory(folder)
     try:
         try:

@@ -25,6 +25,9 @@ from distexpand.storage.local import WORK_DIRECTORY, storage_error
 NOTICE_NAME = "UNFINISHED.txt"
 _RUN_PREFIX = "run-"
 _RUN_NAME = re.compile(rf"{_RUN_PREFIX}[0-9]{{6,9}}")
+PREFLIGHT_PREFIX = "preflight-"
+"""Folders of markers, by which the nodes of a cluster show that they see the same output."""
+
 DONE_PREFIX = f"{WORK_DIRECTORY}-done-"
 """A finished run's work directory on its way out; whoever finds one removes it."""
 
