@@ -46,7 +46,14 @@ PROGRESS_SECONDS = 1.0
 LONELY_SECONDS = 180.0
 """How long a run waits while the cluster has no usable node."""
 
-STOP_SECONDS = 15.0
+STOP_SECONDS = 2.0
+"""How long whole shards are waited for when a run is stopped: a stopped job is killed after three seconds."""
+
+MOST_AT_ONCE = 3
+"""Attempts at one shard at the same time."""
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 30.0
+_BOARD_SECONDS = 2.0
 
 
 def drive(
@@ -104,7 +111,8 @@ class _Driver:
         self._sightings: Mapping[str, Sighting] = {}
         self._orphans = Orphans(committer.attempts)
         self._demand = Demand(options)
-        self._told = 0.0
+        self._not_before: dict[str, float] = {}
+        self._told = self._heard = 0.0
         self._lonely_since: float | None = None
 
     def run(self, stop: threading.Event) -> None:
@@ -167,13 +175,15 @@ class _Driver:
 
     def _launch(self) -> None:
         self._demand.want(len(self._waiting) + len(self._flights), self._fleet)
-        while self._waiting and self._has_room():
-            shard = self._waiting[0]
+        now = time.monotonic()
+        ready = deque(s for s in self._waiting if self._not_before.get(s.name, now) <= now)
+        while ready and self._has_room():
+            shard = ready.popleft()
             node = self._fleet.pick(self._busy(), avoid=self._avoid.get(shard.name, frozenset()))
             if node is None:
                 return
-            self._waiting.popleft()
-            self._flights.append(self._tower.start(shard, node, now=time.monotonic()))
+            self._waiting.remove(shard)
+            self._flights.append(self._tower.start(shard, node, now=now))
 
     def _has_room(self) -> bool:
         limit = self._options.max_in_flight
@@ -234,6 +244,8 @@ class _Driver:
         if under_way:
             return
         if again:
+            pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** (self._tries[name] - 1))
+            self._not_before[name] = time.monotonic() + pause
             self._waiting.appendleft(flight.shard)
         else:
             self._failed[name] = reason
@@ -245,7 +257,8 @@ class _Driver:
             return
         self._told = now
         with suppress(ray.exceptions.RayError):
-            self._sightings = ray.get(self._board.read.remote(), timeout=2)
+            self._sightings = ray.get(self._board.read.remote(), timeout=_BOARD_SECONDS)
+            self._heard = now
         self._committer.require_held()
         self._orphans.collect()
         self._tell_progress()
@@ -272,13 +285,15 @@ class _Driver:
         self._events(Progressed(done_bytes=done + sum(best.values()), workers=tuple(workers)))
 
     def _double_laggards(self, now: float) -> None:
+        if self._heard != now:
+            return  # nobody is heard of: that says nothing of the attempts
         by_shard: dict[str, list[Flight]] = {}
         for flight in self._flights:
             if self._is_open(flight.shard):
                 by_shard.setdefault(flight.shard.name, []).append(flight)
         for flights in by_shard.values():
             reasons = [why_double(self._pace(flight, now), self._paces) for flight in flights]
-            if all(reasons):
+            if all(reasons) and len(flights) < MOST_AT_ONCE:
                 self._double(flights, reasons[0], now)
 
     def _pace(self, flight: Flight, now: float) -> Pace:

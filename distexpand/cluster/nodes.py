@@ -14,16 +14,14 @@ from typing import Any
 import ray
 
 from distexpand.cluster.options import ClusterOptions
+from distexpand.engine.space import process_memory_bytes
 from distexpand.errors import UsageError
 
 IO_RESOURCE = "io"
 """Custom resource by which a cluster says how many transfers a node takes at once."""
 
-ATTEMPT_BYTES = 400_000_000
-"""Memory of a worker process with one attempt of four threads, measured: Ray's own and the block buffers."""
-
-TRANSFORMING_BYTES = 800_000_000
-"""The same with torch."""
+_RAY_WORKER_BYTES = 40_000_000
+"""What a Ray worker holds beside what this package does, measured."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +58,11 @@ def choose_nodes(entries: list[dict[str, Any]], options: ClusterOptions) -> dict
     return {node.node_id: node for node in nodes if node is not None}
 
 
+def attempt_memory_bytes(options: ClusterOptions, *, transforms: bool) -> int:
+    """Return the expected peak of resident memory of one attempt's worker process."""
+    return _RAY_WORKER_BYTES + process_memory_bytes(threads=options.threads, transforms=transforms)
+
+
 def require_feasible(nodes: Mapping[str, Node], options: ClusterOptions, *, transforms: bool) -> None:
     """Check that the cluster can run attempts at all.
 
@@ -72,7 +75,7 @@ def require_feasible(nodes: Mapping[str, Node], options: ClusterOptions, *, tran
             hint="Add nodes, or start them with `ray start --num-cpus`; "
             f"if any node has the custom resource {IO_RESOURCE!r}, only such nodes are used.",
         )
-    each = TRANSFORMING_BYTES if transforms else ATTEMPT_BYTES
+    each = attempt_memory_bytes(options, transforms=transforms)
     for node in nodes.values():
         if node.memory and node.slots * each > node.memory:
             raise UsageError(

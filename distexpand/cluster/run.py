@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
+import ray
+
 from distexpand.cluster.counters import counting
 from distexpand.cluster.driver import drive
 from distexpand.cluster.events import EventSink, Noted
@@ -18,7 +20,7 @@ from distexpand.commit.manifest import MANIFEST_NAME
 from distexpand.commit.work_directory import current
 from distexpand.engine.space import disk_bytes, small_file_bytes
 from distexpand.engine.transforms import needs_torch
-from distexpand.errors import DistexpandError
+from distexpand.errors import DistexpandError, OutputError
 from distexpand.plan.model import Plan
 from distexpand.runner.sources import read_side_files, source_stamps
 from distexpand.storage.ranges import RangeReader
@@ -67,7 +69,13 @@ def run_on_cluster(
         check_room(committer, readers, output)
         if fleet is None:
             fleet = checked_fleet(plan, output, readers, mode=mode, options=options, events=events)
-        drive(committer, fleet, options=options, stop=stop, events=events)
+        try:
+            drive(committer, fleet, options=options, stop=stop, events=events)
+        except ray.exceptions.RayError as error:
+            raise OutputError(
+                f"lost the cluster: {str(error).strip().splitlines()[0]}",
+                hint="Finished shards are kept; when the cluster is back, submit the same again.",
+            ) from None
         committer.publish(read_side_files(plan, readers))
     return True
 

@@ -6,6 +6,7 @@ attempt stops between two blocks and removes its file.
 """
 
 import json
+import resource
 import sys
 import threading
 import time
@@ -28,6 +29,7 @@ from distexpand.storage.local import LocalOutput, LocalSource
 from distexpand.storage.ranges import RangeReader
 
 _REPORT_SECONDS = 1.0
+_KIB = 1024
 _LOG_EVERY = 5
 """Reports per line in the worker's log."""
 
@@ -78,7 +80,7 @@ def execute_order(order: Order, board: Any) -> Attempted:
     except BaseException as error:
         _log(order, node, "cancelled", reason=type(error).__name__)
         raise
-    _log(order, node, "whole", seconds=round(receipt.seconds, 3))
+    _log(order, node, "whole", seconds=round(receipt.seconds, 3), peak_memory=_peak_memory())
     return Attempted(node=node, receipt=receipt)
 
 
@@ -154,6 +156,11 @@ def _reporting(order: Order, board: Any, node: str, counted: _Counted) -> Iterat
     finally:
         ended.set()
         thread.join()
+
+
+def _peak_memory() -> int:
+    """Return the most resident memory that this worker has had, in bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _KIB
 
 
 def _log(order: Order, node: str, state: str, **fields: Any) -> None:

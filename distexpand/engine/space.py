@@ -32,8 +32,14 @@ def small_file_bytes(plan: Plan) -> int:
 def peak_memory_bytes(plan: Plan, *, threads: int) -> int:
     """Return the expected peak of resident memory of a local run."""
     operations = sum(len(shard.operations) for shard in plan.shards)
-    base = _PROCESS_BYTES + threads * PIECE_BYTES + operations * _PLAN_BYTES_PER_OPERATION
-    if needs_torch(plan):
+    own = process_memory_bytes(threads=threads, transforms=needs_torch(plan))
+    return own + operations * _PLAN_BYTES_PER_OPERATION
+
+
+def process_memory_bytes(*, threads: int, transforms: bool) -> int:
+    """Return the expected peak of resident memory of a process that executes shards, the plan left out."""
+    base = _PROCESS_BYTES + threads * PIECE_BYTES
+    if transforms:
         return base + _TORCH_BYTES + threads * _TRANSFORM_BYTES_PER_THREAD
     return base
 
