@@ -1,6 +1,5 @@
 """Options that several commands share, and how their texts are read."""
 
-import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -10,19 +9,6 @@ from distexpand.errors import UsageError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-_SIZE = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*([kMGT]?i?)B?\s*$", re.IGNORECASE)
-_UNITS = {
-    "": 1,
-    "k": 10**3,
-    "m": 10**6,
-    "g": 10**9,
-    "t": 10**12,
-    "ki": 2**10,
-    "mi": 2**20,
-    "gi": 2**30,
-    "ti": 2**40,
-}
-_MAX_SIZE = 10**18
 DEFAULT_SHARD_SIZE_TEXT = "5GB"
 
 
@@ -32,13 +18,12 @@ def parse_size(text: str) -> int:
     Raises:
         UsageError: the text isn't a size.
     """
-    match = _SIZE.match(text)
-    unit = match[2].lower() if match else None
-    factor = _UNITS.get(unit) if unit is not None else None
-    size = float(match[1]) * factor if match is not None and factor is not None else 0.0
-    if not 1 <= size <= _MAX_SIZE:
+    from distexpand.report.sizes import parse_bytes
+
+    size = parse_bytes(text)
+    if size is None:
         raise UsageError(f"--shard-size {text!r} is not a size", hint="Write it as 5GB or 500MB.")
-    return int(size)
+    return size
 
 
 def parse_places(models: tuple[str, ...]) -> dict[str, str]:
@@ -100,6 +85,31 @@ def threads_option(command: Command) -> Command:
         show_default=True,
         help="Blocks worked on at once.",
     )(command)
+
+
+def cluster_cost_options(command: Command) -> Command:
+    """--nodes, --per-node, --network, --storage: what a cluster would make of a plan."""
+    for option in (
+        click.option(
+            "--storage",
+            metavar="SPEC",
+            help="What sources and output lie on: unlimited, nvme, nfs, lustre, efs, s3, gcs, azure, or "
+            "read=10GB/s,write=5GB/s,requests=3500.  [default: unlimited]",
+        ),
+        click.option(
+            "--network", metavar="RATE", help="A node's link, each way: 25Gbps, 100MB/s.  [default: 10Gbps]"
+        ),
+        click.option(
+            "--per-node", type=click.IntRange(1, 256), help="Shards at once on one node.  [default: 2]"
+        ),
+        click.option(
+            "--nodes",
+            type=click.IntRange(1, 100_000),
+            help="Predict time and bottleneck on a cluster of so many nodes.",
+        ),
+    ):
+        command = option(command)
+    return command
 
 
 def json_option(command: Command) -> Command:

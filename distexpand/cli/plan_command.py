@@ -6,6 +6,7 @@ import click
 
 from distexpand.cli.messages import print_json, refuse_findings
 from distexpand.cli.options import (
+    cluster_cost_options,
     json_option,
     model_option,
     recipe_argument,
@@ -31,6 +32,7 @@ from distexpand.cli.planning import planned_expansion
     type=click.Path(path_type=Path, dir_okay=False),
     help="Write the plan to a file that `distexpand run` takes in the recipe's place.",
 )
+@cluster_cost_options
 @json_option
 def plan_command(
     recipe: str,
@@ -41,13 +43,19 @@ def plan_command(
     output: Path | None,
     canonical: bool,
     save: Path | None,
+    nodes: int | None,
+    per_node: int | None,
+    network: str | None,
+    storage: str | None,
     as_json: bool,
 ) -> None:
     """Show what RECIPE would make: layers, sizes, memory, disk, problems. Reads no weight."""
     from distexpand.api import summarise_plan
+    from distexpand.cli.cost_options import cost_of, cost_question
     from distexpand.cli.saved_plan import save_plan
     from distexpand.plan.codec import plan_digest
 
+    question = cost_question(nodes, per_node, network, storage, threads=threads)
     planned = planned_expansion(recipe, models, shard_size)
     if strict:
         refuse_findings(planned.findings)
@@ -57,6 +65,7 @@ def plan_command(
         click.echo(planned.plan.recipe, nl=False)
         return
     summary = summarise_plan(planned, output=output, threads=threads)
+    cost = None if question is None else cost_of(planned.plan, question)
     if as_json:
         digest = plan_digest(planned.plan)
         remapped = list(planned.remapped_keys)
@@ -66,6 +75,7 @@ def plan_command(
                 "plan_digest": digest,
                 "remapped_config_keys": remapped,
                 "recipe": planned.plan.recipe,
+                **({} if cost is None else {"cost": cost.to_json()}),
             }
         )
         return
@@ -74,3 +84,7 @@ def plan_command(
     from distexpand.report.plan_report import plan_report
 
     Console().print(plan_report(summary, planned.plan))
+    if cost is not None:
+        from distexpand.report.cost_report import cost_report
+
+        Console().print("", cost_report(cost), sep="\n")

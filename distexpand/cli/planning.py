@@ -37,6 +37,24 @@ def planned_expansion(recipe: str, models: tuple[str, ...], shard_size: str | No
     return decode_saved(raw, origin=origin)
 
 
+def recipe_text(recipe: str) -> tuple[str, str]:
+    """Return the text of a recipe that is planned elsewhere, and what to call it.
+
+    Raises:
+        UsageError: it can't be read, or is a saved plan.
+    """
+    from distexpand.cli.saved_plan import is_saved_plan
+
+    raw, origin = _read(recipe)
+    if is_saved_plan(raw):
+        raise UsageError(
+            f"{origin}: a saved plan can't be submitted: it names the places that its sources had where it "
+            "was made",
+            hint="Submit the recipe, or on a machine of the cluster: distexpand run --ray auto",
+        )
+    return _text(raw, origin), origin
+
+
 def _read(recipe: str) -> tuple[bytes, str]:
     """Return a file's bytes and what to call it; `-` is standard input."""
     name = "standard input" if recipe == "-" else recipe

@@ -1,7 +1,5 @@
 """Local files keep the contract of a store."""
 
-from pathlib import Path
-
 import pytest
 
 from distexpand.storage.local import WORK_DIRECTORY, LocalOutput, LocalSource
@@ -28,7 +26,7 @@ class TestLocalOutput(OutputContract):
         return LocalOutput(tmp_path / WORK_DIRECTORY / "attempts")
 
     @pytest.fixture(autouse=True)
-    def no_final_name(self, output, tmp_path):
+    def no_final_name(self, tmp_path):
         """Nothing that an attempt does shows under a final name."""
         yield
         assert [path.name for path in tmp_path.iterdir()] == [WORK_DIRECTORY]

@@ -1,0 +1,82 @@
+"""What a plan asks of a machine, shard by shard: bytes, requests and seconds of a processor.
+
+Read off the operations, so that a prediction counts what the engine will do:
+zeros are neither read nor digested byte by byte, a copy reads and writes its
+length, a transform reads each of its terms in small steps.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import assert_never
+
+from distexpand.plan.digest_layout import PIECE_BYTES
+from distexpand.plan.model import Plan, ShardPlan
+from distexpand.plan.operations import Blend, Copy, Operation, Scale, Zero, source_terms
+
+STEP_BYTES = 2 * 1024 * 1024
+"""Output bytes that the engine transforms at a time; each term is read once for each."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardWork:
+    """One shard's demands.
+
+    `read` is bytes read from sources, `data` bytes that have to be written, `zeros` bytes
+    that need a write only where a file can't have holes. `transformed` is the part of
+    `data` that is computed, weighted by its number of terms. `gets` is requests to read;
+    `puts` parts of an upload.
+    """
+
+    read: int
+    data: int
+    zeros: int
+    copied: int
+    scaled: int
+    blended: int
+    gets: int
+    puts: int
+
+    @property
+    def size(self) -> int:
+        """The shard's bytes."""
+        return self.data + self.zeros
+
+
+def plan_work(plan: Plan, *, piece_bytes: int = PIECE_BYTES) -> tuple[ShardWork, ...]:
+    """Return the demands of each shard, in the plan's order, which is the order of dispatch."""
+    return tuple(shard_work(shard, piece_bytes) for shard in plan.shards)
+
+
+def shard_work(shard: ShardPlan, piece_bytes: int = PIECE_BYTES) -> ShardWork:
+    """Return what one shard demands of an engine whose blocks have `piece_bytes`."""
+    zeros = _total(shard.operations, Zero)
+    return ShardWork(
+        read=sum(length for part in shard.operations for _, _, length in source_terms(part)),
+        data=shard.size - zeros,
+        zeros=zeros,
+        copied=_total(shard.operations, Copy),
+        scaled=_total(shard.operations, Scale),
+        blended=sum(part.length * len(part.terms) for part in shard.operations if isinstance(part, Blend)),
+        gets=sum(_gets(part, piece_bytes) for part in shard.operations),
+        puts=_ceil(shard.size, piece_bytes),
+    )
+
+
+def _total(operations: Iterable[Operation], kind: type[Operation]) -> int:
+    return sum(operation.length for operation in operations if isinstance(operation, kind))
+
+
+def _gets(operation: Operation, piece_bytes: int) -> int:
+    match operation:
+        case Copy():
+            return _ceil(operation.length, piece_bytes)
+        case Zero():
+            return 0
+        case Scale() | Blend():
+            return _ceil(operation.length, STEP_BYTES) * len(source_terms(operation))
+        case _:
+            assert_never(operation)
+
+
+def _ceil(whole: int, part: int) -> int:
+    return -(-whole // part)
