@@ -43,10 +43,10 @@ def connected(address: str, *, ship: bool) -> Iterator[None]:
         MissingDependencyError: Ray isn't installed.
         StorageError: the cluster refuses this driver.
     """
-    ray = require_ray()
     _require_address(address)
-    for name, value in TUNED.items():
+    for name, value in TUNED.items():  # before the import: Ray reads them once
         os.environ.setdefault(name, value)
+    ray = require_ray()
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
     if address == "local":
         options |= {"include_dashboard": False, "object_store_memory": _OBJECT_STORE_BYTES}

@@ -8,15 +8,22 @@ killed driver.
 """
 
 import math
+import time
+from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import ray
 
 from distexpand.cluster.fleet import Fleet
+from distexpand.cluster.nodes import Node
 from distexpand.cluster.options import ClusterOptions
 
 MOST_WAITING = 64
 """Nodes asked for at once; more are asked for when these have come."""
+
+ASK_SECONDS = 5.0
+"""A node that is free after all runs what waits for it at once; ask no more often than this."""
 
 
 def _take_a_node() -> None:
@@ -26,23 +33,31 @@ def _take_a_node() -> None:
 class Demand:
     """Keeps as many waiting tasks as nodes are missing for the attempts that could run."""
 
-    def __init__(self, options: ClusterOptions) -> None:
+    def __init__(self, options: ClusterOptions, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._options = options
+        self._clock = clock
+        self._asked = -math.inf
         self._task = ray.remote(max_retries=0)(_take_a_node)
         self._waiting: list[Any] = []
 
-    def want(self, attempts: int, fleet: Fleet) -> None:
-        """Ask for enough nodes to have so many attempts under way at once."""
-        example = next(iter(fleet.nodes.values()), None)
-        if example is None:
+    def want(self, waiting: int, under_way: int, fleet: Fleet) -> None:
+        """Ask for the nodes that would let all shards that wait begin; at most every few seconds.
+
+        Args:
+            waiting: shards that no attempt is under way for.
+            under_way: attempts under way. While nodes take more of them, nothing is asked for.
+            fleet: the nodes that are there.
+        """
+        if self._clock() - self._asked < ASK_SECONDS:
             return
-        wanted = min(attempts, self._options.max_in_flight or attempts)
-        missing = math.ceil((wanted - fleet.slots()) / example.slots)
+        self._asked = self._clock()
         if self._waiting:
             _, self._waiting = ray.wait(self._waiting, num_returns=len(self._waiting), timeout=0)
-        while len(self._waiting) > max(0, missing):
+        example = _usual(fleet)
+        missing = _missing(waiting, under_way, fleet, self._options, example.slots) if example else 0
+        while len(self._waiting) > missing:
             ray.cancel(self._waiting.pop())
-        while len(self._waiting) < min(missing, MOST_WAITING):
+        while example and len(self._waiting) < missing:
             whole = self._task.options(num_cpus=example.whole_cpus, resources=dict(example.whole_resources))
             self._waiting.append(whole.remote())
 
@@ -50,3 +65,18 @@ class Demand:
         """Ask for nothing any more."""
         while self._waiting:
             ray.cancel(self._waiting.pop())
+
+
+def _missing(waiting: int, under_way: int, fleet: Fleet, options: ClusterOptions, slots: int) -> int:
+    """Return how many nodes of so many slots to ask for."""
+    if under_way < fleet.slots():
+        return 0
+    wanted = min(waiting + under_way, options.max_in_flight or waiting + under_way)
+    return min(MOST_WAITING, max(0, math.ceil((wanted - fleet.slots()) / slots)))
+
+
+def _usual(fleet: Fleet) -> Node | None:
+    """Return a node of the most frequent kind: what comes will probably be like it."""
+    nodes = fleet.nodes.values()
+    kinds = Counter((node.whole_cpus, *sorted(node.whole_resources.items())) for node in nodes)
+    return max(nodes, key=lambda n: kinds[n.whole_cpus, *sorted(n.whole_resources.items())], default=None)

@@ -126,6 +126,7 @@ class _Driver:
                     )
                 self._look_at_nodes()
                 self._launch()
+                self._demand.want(len(self._waiting), len(self._flights), self._fleet)
                 self._land(landed(self._flights, wait=TICK_SECONDS) if self._flights else [])
                 if not self._flights:
                     time.sleep(TICK_SECONDS if self._waiting else 0)
@@ -174,7 +175,6 @@ class _Driver:
             )
 
     def _launch(self) -> None:
-        self._demand.want(len(self._waiting) + len(self._flights), self._fleet)
         now = time.monotonic()
         ready = deque(s for s in self._waiting if self._not_before.get(s.name, now) <= now)
         while ready and self._has_room():

@@ -46,25 +46,36 @@ class SourceView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeView:
-    """What a node found. `marker` is the text that the driver wrote, as read there; `free` is bytes."""
+    """What a node found.
+
+    `marker` is the text that the driver wrote, as read there; `read_problem` and `write_problem`
+    say why it couldn't be read or answered; `free` is bytes.
+    """
 
     node: str
     host: str
     versions: Versions
     marker: str
-    marker_problem: str
+    read_problem: str
+    write_problem: str
     free: int | None
     sources: tuple[SourceView, ...]
 
 
 def look_around(folder: str, mark: str, sources: tuple[OrderedSource, ...]) -> NodeView:
     """Look at this node: read the driver's marker, leave one of our own named `mark`, try every source."""
-    marker, problem = "", ""
+    marker, unread, unwritten = "", "", ""
     try:
         marker = (Path(folder) / MARKER_NAME).read_text(encoding="ascii")
-        (Path(folder) / mark).write_text(marker, encoding="ascii")
-    except (OSError, UnicodeDecodeError) as error:
-        problem = str(error)
+    except OSError as error:
+        unread = error.strerror or str(error)
+    except UnicodeDecodeError as error:
+        unread = str(error)
+    if not unread:
+        try:
+            (Path(folder) / mark).write_text(marker, encoding="ascii")
+        except OSError as error:
+            unwritten = error.strerror or str(error)
     free = None
     with suppress(OSError):
         free = shutil.disk_usage(folder).free
@@ -75,7 +86,8 @@ def look_around(folder: str, mark: str, sources: tuple[OrderedSource, ...]) -> N
         host=socket.gethostname(),
         versions=own_versions(),
         marker=marker,
-        marker_problem=problem,
+        read_problem=unread,
+        write_problem=unwritten,
         free=free,
         sources=views,
     )

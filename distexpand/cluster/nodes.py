@@ -7,6 +7,7 @@ only where a custom resource says how many each node takes, and can't leave out
 a node that fails.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +23,9 @@ IO_RESOURCE = "io"
 
 _RAY_WORKER_BYTES = 40_000_000
 """What a Ray worker holds beside what this package does, measured."""
+
+_FRACTIONS = 10_000
+"""Ray counts in such parts of a CPU."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,11 +85,16 @@ def require_feasible(nodes: Mapping[str, Node], options: ClusterOptions, *, tran
             raise UsageError(
                 f"node {node.name}: {node.slots} attempts at once need {node.slots * each:,} bytes "
                 f"of memory, Ray may use {int(node.memory):,} there",
-                hint=f"Call with --per-node {max(1, int(node.memory // each))}, "
-                "or give the node more memory.",
+                hint=_memory_hint(int(node.memory // each)),
             )
     if options.max_in_flight is not None and options.max_in_flight < 1:
         raise UsageError("--max-in-flight is less than 1")
+
+
+def _memory_hint(fitting: int) -> str:
+    if not fitting:
+        return "Give the node more memory, or leave it out: start it with `ray start --num-cpus=0`."
+    return f"Call with --per-node {fitting}, or give the node more memory."
 
 
 def _node(entry: dict[str, Any], options: ClusterOptions, *, marked: bool) -> Node | None:
@@ -98,12 +107,17 @@ def _node(entry: dict[str, Any], options: ClusterOptions, *, marked: bool) -> No
         node_id=entry["NodeID"],
         name=_name(entry),
         slots=slots,
-        num_cpus=0 if marked else round(min(1.0, cpus / slots), 4),
+        num_cpus=0 if marked else _share(cpus, slots),
         resources={IO_RESOURCE: 1.0} if marked else {},
         whole_cpus=0 if marked else cpus,
         whole_resources={IO_RESOURCE: float(io)} if marked else {},
         memory=float(resources.get("memory", 0)),
     )
+
+
+def _share(cpus: float, slots: int) -> float:
+    """Return the CPUs of one attempt, rounded down to what Ray counts in, so that all slots fit."""
+    return min(1.0, math.floor(cpus / slots * _FRACTIONS) / _FRACTIONS)
 
 
 def _name(entry: dict[str, Any]) -> str:

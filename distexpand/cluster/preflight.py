@@ -4,50 +4,31 @@ The classic mistake is a path that each node has for itself: everything seems
 to work and every node keeps its own part of the model. So the driver writes a
 marker where the output will be, each node reads it and leaves one of its own,
 and the driver looks for those. The folder of the markers goes again.
+
+All nodes look at once, and one that doesn't answer is given up after a while,
+so that preflight takes seconds on a sound cluster and a minute at the most.
 """
 
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from distexpand.cluster.node_check import (
-    MARKER_NAME,
-    NodeView,
-    Versions,
-    look_around,
-    own_versions,
-    sample_sources,
-)
+from distexpand.cluster.node_check import MARKER_NAME, look_around, own_versions, sample_sources
 from distexpand.cluster.nodes import Node
 from distexpand.cluster.task import OrderedSource
+from distexpand.cluster.verdict import Expected, other_content, problem_of, suspects
 from distexpand.commit.files import make_directory
 from distexpand.commit.work_directory import PREFLIGHT_PREFIX
 from distexpand.errors import DistexpandError, StorageError, UsageError
 from distexpand.storage.local import WORK_DIRECTORY, storage_error
 
 ANSWER_SECONDS = 60.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Expected:
-    """What every node has to find: the driver's own view.
-
-    `versions_of_sources` are the states of the source files here, `needed` the bytes that the
-    output still takes, or 0 where that was checked before.
-    """
-
-    output: Path
-    sources: tuple[OrderedSource, ...]
-    versions_of_sources: tuple[str, ...]
-    versions: Versions
-    transforms: bool
-    needed: int
+_FETCH_SECONDS = 10.0
 
 
 def expected(
@@ -76,14 +57,15 @@ def check_nodes(nodes: Mapping[str, Node], wanted: Expected) -> dict[str, Distex
         StorageError: the marker can't be written here.
     """
     with _markers(wanted.output) as (folder, text):
-        asked = {node_id: _ask(node_id, folder, wanted) for node_id in nodes}
-        ray.wait(list(asked.values()), num_returns=len(asked), timeout=ANSWER_SECONDS)
-        wrong: dict[str, DistexpandError] = {}
-        for node_id, reference in asked.items():
-            error = _judge(reference, nodes[node_id], folder, text, wanted)
+        asked = {key: _on(key, look_around).remote(str(folder), key, wanted.sources) for key in nodes}
+        views, wrong = _answers(asked, nodes)
+        for key, view in views.items():
+            returned = _text_of(folder / key)
+            error = problem_of(view, nodes[key], wanted, marker=text, returned=returned)
             if error is not None:
-                wrong[node_id] = error
-        return wrong
+                wrong[key] = error
+    doubtful = {key: suspects(view, wanted) for key, view in views.items() if key not in wrong}
+    return wrong | _compare_samples({key: files for key, files in doubtful.items() if files}, nodes)
 
 
 def require_nodes(nodes: Mapping[str, Node], wrong: Mapping[str, DistexpandError]) -> None:
@@ -106,8 +88,8 @@ def _markers(output: Path) -> Iterator[tuple[Path, str]]:
     made = [path for path in (output, *output.parents) if not path.exists()]
     text = secrets.token_hex(16)
     folder = output / WORK_DIRECTORY / f"{PREFLIGHT_PREFIX}{text[:8]}"
-    make_directory(folder)
     try:
+        make_directory(folder)
         try:
             (folder / MARKER_NAME).write_text(text, encoding="ascii")
         except OSError as error:
@@ -126,8 +108,11 @@ def _clear(folder: Path, made: list[Path]) -> None:
             path.rmdir()
 
 
-def _ask(node_id: str, folder: Path, wanted: Expected) -> Any:
-    return _on(node_id, look_around).remote(str(folder), node_id, wanted.sources)
+def _text_of(path: Path) -> str:
+    try:
+        return path.read_text(encoding="ascii")
+    except (OSError, UnicodeDecodeError):
+        return ""
 
 
 def _on(node_id: str, function: Any) -> Any:
@@ -135,105 +120,58 @@ def _on(node_id: str, function: Any) -> Any:
     return remote.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node_id, soft=False))
 
 
-def _judge(reference: Any, node: Node, folder: Path, text: str, wanted: Expected) -> DistexpandError | None:
-    try:
-        view: NodeView = ray.get(reference, timeout=0)
-    except ray.exceptions.GetTimeoutError:
-        return StorageError(
-            f"node {node.name} didn't answer within {ANSWER_SECONDS:.0f} s",
-            hint="Is it overloaded, or does its mount of a source or the output hang?",
-        )
-    except ray.exceptions.RayError as error:
-        return StorageError(f"node {node.name} can't run our code: {_reason(error)}")
-    return (
-        _output_problem(view, node, folder, text, wanted)
-        or _version_problem(view, node, wanted)
-        or _source_problem(view, node, wanted)
-        or _space_problem(view, node, wanted)
-        or _other_content(view, node, wanted)
-    )
+def _answers(
+    asked: Mapping[str, Any], nodes: Mapping[str, Node]
+) -> tuple[dict[str, Any], dict[str, DistexpandError]]:
+    """Wait for the nodes' answers; return them, and the errors of nodes that gave none."""
+    if not asked:
+        return {}, {}
+    ready, _ = ray.wait(list(asked.values()), num_returns=len(asked), timeout=ANSWER_SECONDS)
+    answers, wrong, came = {}, {}, set(ready)
+    for key, reference in asked.items():
+        if reference not in came:
+            # A worker that hangs in a system call would stay there for ever.
+            with suppress(ray.exceptions.RayError):
+                ray.cancel(reference, force=True)
+            wrong[key] = _silence(nodes[key])
+            continue
+        try:
+            answers[key] = ray.get(reference, timeout=_FETCH_SECONDS)
+        except ray.exceptions.GetTimeoutError:
+            wrong[key] = _silence(nodes[key])
+        except ray.exceptions.RayError as error:
+            wrong[key] = _unable(nodes[key], error)
+    return answers, wrong
 
 
-def _output_problem(
-    view: NodeView, node: Node, folder: Path, text: str, wanted: Expected
-) -> DistexpandError | None:
-    returned = folder / node.node_id
-    with suppress(OSError):
-        if view.marker == text and returned.read_text(encoding="ascii") == text:
-            return None
-    problem = view.marker_problem or (
-        "it holds another marker" if view.marker != text else "the driver doesn't see what the node writes"
-    )
-    return UsageError(
-        f"node {node.name} doesn't see the output {wanted.output} that the driver sees: {problem}",
-        hint="The output has to be a directory that every node and the driver have mounted, "
-        "such as one of a network file system; a path that each machine has for itself won't do.",
-    )
-
-
-def _version_problem(view: NodeView, node: Node, wanted: Expected) -> DistexpandError | None:
-    mine, theirs = wanted.versions, view.versions
-    pairs = [
-        ("distexpand", mine.package[:12], theirs.package[:12]),
-        ("Ray", mine.ray, theirs.ray),
-        ("Python", mine.python.rpartition(".")[0], theirs.python.rpartition(".")[0]),
-    ]
-    libraries = dict(theirs.libraries)
-    if wanted.transforms:
-        pairs += [("torch", dict(mine.libraries).get("torch", "none"), libraries.get("torch", "none"))]
-    for name, here, there in pairs:
-        if here != there:
-            return UsageError(
-                f"node {node.name} runs {name} {there}, the driver {here}",
-                hint="Every node has to run the same versions; `submit` sends this package along.",
-            )
-    return None
-
-
-def _source_problem(view: NodeView, node: Node, wanted: Expected) -> DistexpandError | None:
-    problems = [
-        (source, seen.problem)
-        for source, seen in zip(wanted.sources, view.sources, strict=True)
-        if seen.problem
-    ]
-    if not problems:
-        return None
-    source, problem = problems[0]
+def _silence(node: Node) -> DistexpandError:
     return StorageError(
-        f"node {node.name}, model {source.model}: {problem} "
-        f"({len(problems)} of {len(wanted.sources)} source files)",
-        hint="Every node has to see every source under the path that the driver sees it under.",
+        f"node {node.name} didn't answer within {ANSWER_SECONDS:.0f} s",
+        hint="Is it overloaded, or does its mount of a source or the output hang?",
     )
 
 
-def _space_problem(view: NodeView, node: Node, wanted: Expected) -> DistexpandError | None:
-    if view.free is None or view.free >= wanted.needed:
-        return None
-    return StorageError(
-        f"node {node.name}: the output needs {wanted.needed:,} bytes, {view.free:,} are free there",
-        hint="Free some space or choose another output; nothing was begun.",
-    )
-
-
-def _other_content(view: NodeView, node: Node, wanted: Expected) -> DistexpandError | None:
-    """Compare samples of the files whose state differs: each node may have its own copy of a model."""
-    pairs = zip(wanted.sources, view.sources, wanted.versions_of_sources, strict=True)
-    differing = tuple(source for source, seen, here in pairs if seen.version != here)
-    if not differing:
-        return None
-    try:
-        there = ray.get(_on(node.node_id, sample_sources).remote(differing), timeout=ANSWER_SECONDS)
-    except ray.exceptions.RayError as error:
-        return StorageError(f"node {node.name} can't read its sources: {_reason(error)}")
-    for source, mine, theirs in zip(differing, sample_sources(differing), there, strict=True):
-        if mine != theirs:
-            return StorageError(
-                f"node {node.name}: {source.location}/{source.path} holds other weights than the driver's",
-                hint="Copy the model anew to that node, or mount the same directory everywhere.",
-            )
-    return None
-
-
-def _reason(error: Exception) -> str:
+def _unable(node: Node, error: Exception) -> DistexpandError:
     lines = [line for line in str(error).splitlines() if line.strip()]
-    return lines[-1].strip() if lines else type(error).__name__
+    reason = lines[-1].strip() if lines else type(error).__name__
+    missing = isinstance(getattr(error, "cause", None), ModuleNotFoundError) or "No module named" in reason
+    return StorageError(
+        f"node {node.name} can't run our code: {reason}",
+        hint="Install distexpand on every node, or use `submit`, which sends it along." if missing else "",
+    )
+
+
+def _compare_samples(
+    doubtful: Mapping[str, tuple[OrderedSource, ...]], nodes: Mapping[str, Node]
+) -> dict[str, DistexpandError]:
+    """Compare pieces of files that nodes have copies of with those here."""
+    asked = {key: _on(key, sample_sources).remote(files) for key, files in doubtful.items()}
+    every = tuple(dict.fromkeys(source for files in doubtful.values() for source in files))
+    here = dict(zip(every, sample_sources(every), strict=True))
+    answers, wrong = _answers(asked, nodes)
+    for key, samples in answers.items():
+        pairs = zip(doubtful[key], samples, strict=True)
+        differing = [source for source, sample in pairs if sample != here[source]]
+        if differing:
+            wrong[key] = other_content(differing[0], nodes[key])
+    return wrong

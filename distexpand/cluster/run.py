@@ -14,7 +14,8 @@ from distexpand.cluster.fleet import Fleet
 from distexpand.cluster.flights import ordered_sources
 from distexpand.cluster.nodes import Node, require_feasible, usable_nodes
 from distexpand.cluster.options import ClusterOptions
-from distexpand.cluster.preflight import Expected, check_nodes, expected, require_nodes
+from distexpand.cluster.preflight import check_nodes, expected, require_nodes
+from distexpand.cluster.verdict import Expected
 from distexpand.commit.committer import Committer, OutputMode
 from distexpand.commit.manifest import MANIFEST_NAME
 from distexpand.commit.work_directory import current

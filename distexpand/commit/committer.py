@@ -8,6 +8,7 @@ file, and whoever sees a manifest sees a whole output.
 import hashlib
 import json
 import os
+import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from enum import Enum
@@ -107,10 +108,7 @@ class Committer:
             OutputError: one has; what this one still writes can't harm it.
         """
         if self._lease is not None and self._lease.lost():
-            raise OutputError(
-                f"{self._output}: another run has taken this output over",
-                hint="Follow that one; this one was taken for dead and has ended.",
-            )
+            raise wd.taken_over(self._output)
 
     def _admit(self, mode: OutputMode) -> tuple[str, ...]:
         """Check that the mode allows what is there, changing nothing; return files to replace."""
@@ -150,7 +148,7 @@ class Committer:
         wd.clear_attempts(self._work, keep=set())
 
     def _start_anew(self, obsolete: tuple[str, ...]) -> None:
-        make_directory(self._work.attempts)
+        wd.make_attempts(self._work)
         names = json.dumps(list(obsolete)).encode()
         write_whole(self._work.obsolete, names, attempts=self._work.attempts)
         remove(self._work.journal)
@@ -160,10 +158,23 @@ class Committer:
     def _remove_obsolete(self) -> None:
         """Remove an earlier output's files, its manifest first so that no half of it looks whole."""
         for name in sorted(read_obsolete(self._work), key=lambda name: name != MANIFEST_NAME):
-            remove(self._output / name)
+            self._put_aside(self._output / name)
             if name == MANIFEST_NAME:
                 sync_directory(self._output)
         remove(self._work.obsolete)
+
+    def _put_aside(self, path: Path) -> None:
+        """Move a file among the attempts, which are cleared afterwards.
+
+        Removing it by its name wouldn't be fenced: that may be a file of the run that took over.
+        """
+        try:
+            path.rename(self._work.attempts / f"obsolete.{secrets.token_hex(8)}")
+        except FileNotFoundError:
+            if not self._work.attempts.exists():
+                raise wd.taken_over(self._output) from None
+        except OSError as error:
+            raise storage_error("remove", path, error) from None
 
     def _restore(self, receipt: Receipt) -> bool:
         """Give a journalled shard its final name if a crash came between, and say if it is there."""
@@ -216,6 +227,7 @@ class Committer:
             raise OutputError(f"{self._output}: {len(missing)} shards are missing, first {missing[0]}")
         files = side_files | self._texts()
         for name, raw in files.items():
+            make_directory((self._output / name).parent)
             write_whole(self._output / name, raw, attempts=self._work.attempts)
         for folder in {parent for name in files for parent in PurePosixPath(name).parents}:
             sync_directory(self._output / folder)

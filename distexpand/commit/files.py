@@ -55,11 +55,12 @@ def sync_entry(path: Path) -> None:
 def write_whole(path: Path, raw: bytes, *, attempts: Path) -> None:
     """Give `path` the bytes at once: under another name first, synced, then renamed.
 
+    No folder is made: one that was renamed by another run must not come back.
+
     Raises:
         StorageError: writing failed; `path` is as it was before.
     """
     attempt = attempts / f"{path.name}.{secrets.token_hex(8)}"
-    make_directory(path.parent)
     try:
         with attempt.open("xb") as file:
             file.write(raw)

@@ -27,8 +27,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from distexpand.commit.files import make_directory, remove
-from distexpand.commit.work_directory import WorkDirectory, current
-from distexpand.errors import OutputError
+from distexpand.commit.work_directory import WorkDirectory, current, taken_over
+from distexpand.errors import OutputError, OutputTakenError
 from distexpand.formats.json_record import record
 from distexpand.storage.local import storage_error
 
@@ -104,7 +104,7 @@ def knock(output: Path, *, wait: float = 0.0, told: Callable[[str], None] | None
         told: gets one line for people if there is something to wait for.
 
     Raises:
-        OutputError: another run is at work on this output.
+        OutputTakenError: another run is at work on this output.
         StorageError: the lock file can't be made.
     """
     deadline = time.monotonic() + wait
@@ -140,20 +140,30 @@ def enter(output: Path, lock: int, *, run: str = "") -> Lease:
         if before.term:
             before.run.rename(work.run)
         else:
-            work.run.mkdir()
+            _make_first(work)
+        # Each step below names the run's folder and makes none: it may have been renamed since.
+        work.attempts.mkdir(exist_ok=True)
+        holder = Holder(
+            key=secrets.token_hex(8),
+            host=socket.gethostname(),
+            place=_place(work.path),
+            pid=os.getpid(),
+            run=run,
+        )
+        work.holder.write_bytes(_encoded(holder))
     except (FileNotFoundError, FileExistsError):
-        raise OutputError(f"{output}: another run has just taken this output over") from None
+        raise taken_over(output) from None
     except OSError as error:
         raise storage_error("create", work.run, error) from None
-    make_directory(work.attempts)
-    holder = Holder(
-        key=secrets.token_hex(8), host=socket.gethostname(), place=_place(work.path), pid=os.getpid(), run=run
-    )
-    try:
-        work.holder.write_bytes(_encoded(holder))
-    except OSError as error:
-        raise storage_error("write", work.holder, error) from None
     return Lease(lock, work, holder)
+
+
+def _make_first(work: WorkDirectory) -> None:
+    """Make the folder of the first term, unless others had it and are in a later one."""
+    work.run.mkdir()
+    if current(work.output).term != work.term:
+        work.run.rmdir()
+        raise FileExistsError
 
 
 def read_holder(work: WorkDirectory) -> Holder | None:
@@ -213,7 +223,7 @@ def _raw(work: WorkDirectory) -> bytes | None:
 def _refuse(output: Path) -> None:
     holder = read_holder(current(output))
     who = f" ({holder.words})" if holder else ""
-    raise OutputError(
+    raise OutputTakenError(
         f"{output}: another run is writing this output{who}",
         hint="Wait for it to end, or choose another output.",
     )

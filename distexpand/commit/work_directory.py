@@ -16,8 +16,8 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from distexpand.commit.files import make_directory, remove, sync_directory, sync_entry, write_whole
-from distexpand.errors import UsageError
+from distexpand.commit.files import remove, sync_directory, sync_entry, write_whole
+from distexpand.errors import OutputError, UsageError
 from distexpand.plan.codec import decode_plan, encode_plan
 from distexpand.plan.model import Plan
 from distexpand.storage.local import WORK_DIRECTORY, storage_error
@@ -119,17 +119,41 @@ def current(output: Path) -> WorkDirectory:
 
 
 def create(work: WorkDirectory, plan: Plan) -> None:
-    """Make the work directory of a new run; the output directory is made as well.
+    """Fill the work directory of a new run.
 
     Raises:
-        StorageError: it can't be made.
+        OutputError: another run has taken the output over.
+        StorageError: it can't be written.
     """
-    make_directory(work.attempts)
+    make_attempts(work)
     write_whole(work.plan, encode_plan(plan), attempts=work.attempts)
     write_whole(work.notice, _NOTICE.encode(), attempts=work.attempts)
     for directory in (work.run, work.path, work.output):
         sync_directory(directory)
     sync_entry(work.output)
+
+
+def make_attempts(work: WorkDirectory) -> None:
+    """Make the folder of attempts; never the run's folder, as another run may have renamed that.
+
+    Raises:
+        OutputError: another run has.
+        StorageError: it can't be made.
+    """
+    try:
+        work.attempts.mkdir(exist_ok=True)
+    except FileNotFoundError:
+        raise taken_over(work.output) from None
+    except OSError as error:
+        raise storage_error("create", work.attempts, error) from None
+
+
+def taken_over(output: Path) -> OutputError:
+    """Return the error of a run that has lost its output to another one."""
+    return OutputError(
+        f"{output}: another run has taken this output over",
+        hint="Follow that one; this one was taken for dead and has ended.",
+    )
 
 
 def stored_plan(work: WorkDirectory) -> Plan:
@@ -154,9 +178,10 @@ def clear_attempts(work: WorkDirectory, *, keep: set[str]) -> None:
     """Remove what interrupted attempts left; only the committer may, when no worker is at work.
 
     Raises:
+        OutputError: another run has taken the output over.
         StorageError: a file can't be removed.
     """
-    make_directory(work.attempts)
+    make_attempts(work)
     for path in sorted(work.attempts.iterdir()):
         if path.name not in keep:
             remove(path)
