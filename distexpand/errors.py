@@ -62,6 +62,10 @@ class OutputError(DistexpandError):
     """The output directory is in a state in which the work can't go on."""
 
 
+class OutputTakenError(OutputError):
+    """Another run is writing the output; nothing is wrong with either."""
+
+
 class VerificationError(DistexpandError):
     """Verification found a difference."""
 

@@ -7,11 +7,15 @@ import sys
 import click
 
 from distexpand import __version__
+from distexpand.cli.batch_command import batch_command
+from distexpand.cli.clean_command import clean_command
 from distexpand.cli.demo_command import demo_command
 from distexpand.cli.inspect_command import inspect_command
+from distexpand.cli.jobs_command import jobs_command
 from distexpand.cli.messages import discard_output, show_error
 from distexpand.cli.plan_command import plan_command
 from distexpand.cli.run_command import run_command
+from distexpand.cli.submit_command import submit_command
 from distexpand.cli.verify_command import verify_command
 from distexpand.errors import DistexpandError, InterruptedRunError, StorageError, UsageError
 
@@ -22,7 +26,17 @@ def cli() -> None:
     """Make a large language model bigger: duplicate, stack, zero, rescale and remap its layers."""
 
 
-for _command in (plan_command, run_command, verify_command, inspect_command, demo_command):
+for _command in (
+    plan_command,
+    run_command,
+    submit_command,
+    jobs_command,
+    batch_command,
+    verify_command,
+    clean_command,
+    inspect_command,
+    demo_command,
+):
     cli.add_command(_command)
 
 

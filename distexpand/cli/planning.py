@@ -50,7 +50,7 @@ def recipe_text(recipe: str) -> tuple[str, str]:
         raise UsageError(
             f"{origin}: a saved plan can't be submitted: it names the places that its sources had where it "
             "was made",
-            hint="Submit the recipe, or on a machine of the cluster: distexpand run --ray auto",
+            hint="Submit the recipe, or on a machine of the cluster: distexpand run --ray --address auto",
         )
     return _text(raw, origin), origin
 

@@ -6,6 +6,7 @@ is otherwise noticed after minutes; the nodes need the same (see `cluster/`).
 """
 
 import os
+import re
 import socket
 import warnings
 from collections.abc import Iterator
@@ -15,11 +16,20 @@ from pathlib import Path
 from typing import Any
 
 import distexpand
-from distexpand.errors import MissingDependencyError, StorageError, UsageError
+from distexpand.errors import DistexpandError, MissingDependencyError, StorageError, UsageError
 
 _REACH_SECONDS = 5.0
 _OBJECT_STORE_BYTES = 80_000_000
 """Weights never go through the object store; this is the least that Ray takes."""
+
+_SAID_VERSIONS = re.compile(r"Ray: (\S+)\s+Python: (\S+)")
+_BOTH = 2
+
+_HTTP2_HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"
+_FRAME_HEAD = 9
+_FRAME_TYPE = 3
+_SETTINGS = 4
+"""What either side of HTTP/2, which Ray's services speak, sends first: a frame of settings."""
 
 TUNED = {
     "RAY_grpc_client_keepalive_time_ms": "5000",
@@ -62,7 +72,7 @@ def connected(address: str, *, ship: bool) -> Iterator[None]:
                 hint="Start one, or give --address local for a throw-away one.",
             ) from None
         except (RuntimeError, ValueError, OSError) as error:
-            raise StorageError(f"can't join the Ray cluster at {address}: {error}") from None
+            raise _refusal(address, str(error)) from None
     try:
         yield
     finally:
@@ -90,6 +100,23 @@ def package_directory() -> Path:
     return Path(distexpand.__file__).parent
 
 
+def _refusal(address: str, said: str) -> DistexpandError:
+    """Return our error for what Ray says when it won't have this driver."""
+    versions = _SAID_VERSIONS.findall(said) if "ersion mismatch" in said else []
+    if len(versions) == _BOTH:
+        (cluster_ray, cluster_python), (ray, python) = versions
+        return UsageError(
+            f"the Ray cluster at {address} runs Ray {cluster_ray} with Python {cluster_python}, "
+            f"this driver Ray {ray} with Python {python}",
+            hint="Call from an environment with the cluster's versions, or use `distexpand submit`, "
+            "whose driver runs in the cluster.",
+        )
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    return StorageError(
+        f"can't join the Ray cluster at {address}: {lines[0] if lines else 'no reason given'}"
+    )
+
+
 def _require_address(address: str) -> None:
     if address.startswith("ray://"):
         raise UsageError(
@@ -103,9 +130,30 @@ def _require_address(address: str) -> None:
     if not colon or not host or not port.isdecimal() or "/" in host:
         raise UsageError(f"--address {address!r}: expected local, auto, or HOST:PORT of a head (port 6379)")
     try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=_REACH_SECONDS).close()
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=_REACH_SECONDS) as connection:
+            speaks = _speaks_http2(connection)
     except (OSError, OverflowError) as error:
         raise UsageError(
             f"--address {address}: nobody answers there: {error}",
             hint="Is the head up, and its port reachable from here?",
         ) from None
+    if not speaks:
+        raise UsageError(
+            f"--address {address}: what answers there isn't the head of a Ray cluster",
+            hint="The port is that of `ray start --head --port`, 6379 if not given.",
+        )
+
+
+def _speaks_http2(connection: socket.socket) -> bool:
+    """Whether the other side answers as a head does; Ray itself would go on asking for ever.
+
+    With encryption it can't be told without Ray's certificates, and is taken for granted.
+    """
+    if os.environ.get("RAY_USE_TLS", "0") not in {"", "0"}:
+        return True
+    try:
+        connection.sendall(_HTTP2_HELLO)
+        head = connection.recv(_FRAME_HEAD, socket.MSG_WAITALL)
+    except OSError:
+        return False
+    return len(head) == _FRAME_HEAD and head[_FRAME_TYPE] == _SETTINGS

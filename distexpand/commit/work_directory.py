@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from distexpand.commit.files import remove, sync_directory, sync_entry, write_whole
-from distexpand.errors import OutputError, UsageError
+from distexpand.errors import OutputTakenError, UsageError
 from distexpand.plan.codec import decode_plan, encode_plan
 from distexpand.plan.model import Plan
 from distexpand.storage.local import WORK_DIRECTORY, storage_error
@@ -148,9 +148,9 @@ def make_attempts(work: WorkDirectory) -> None:
         raise storage_error("create", work.attempts, error) from None
 
 
-def taken_over(output: Path) -> OutputError:
+def taken_over(output: Path) -> OutputTakenError:
     """Return the error of a run that has lost its output to another one."""
-    return OutputError(
+    return OutputTakenError(
         f"{output}: another run has taken this output over",
         hint="Follow that one; this one was taken for dead and has ended.",
     )

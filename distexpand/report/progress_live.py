@@ -47,13 +47,17 @@ class _Shards(ProgressColumn):
         return Text(f"{done} of {plural(shards, 'shard')}")
 
 
+def overall_bar(console: Console) -> Progress:
+    """Return the bar of a whole run; its task has the fields `shards` and `shards_done`."""
+    columns = (_Share(), BarColumn(bar_width=None), _Bytes(), _Rate(), _Shards(), _Time())
+    return Progress(*columns, console=console, redirect_stdout=False, expand=True)
+
+
 class LiveProgress:
     """A bar on a terminal; may be called from any thread."""
 
     def __init__(self, stream: TextIO) -> None:
-        console = Console(file=stream)
-        columns = (_Share(), BarColumn(bar_width=None), _Bytes(), _Rate(), _Shards(), _Time())
-        self._progress = Progress(*columns, console=console, redirect_stdout=False, expand=True)
+        self._progress = overall_bar(Console(file=stream))
         self._task: TaskID | None = None
         self._shards_done = 0
         self._lock = threading.Lock()

@@ -1,4 +1,4 @@
-"""How figures are written for people: bytes, parameters, durations, rates.
+"""How figures are written and read for people: bytes, parameters, durations, rates.
 
 One place, so that the plan, the progress line and the model card never
 disagree about the same number. Bytes are decimal (5 GB is 5,000,000,000)
@@ -6,12 +6,34 @@ because shard sizes on the Hub are. Rounding comes before the choice of the
 unit: 999,999 bytes are `1.00 MB`, never `1000 kB`.
 """
 
+import re
 from collections.abc import Callable
 
+_SIZE = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*([kMGT]?i?)B?\s*$", re.IGNORECASE)
+_SIZE_UNITS = {
+    "": 1,
+    "k": 10**3,
+    "m": 10**6,
+    "g": 10**9,
+    "t": 10**12,
+    "ki": 2**10,
+    "mi": 2**20,
+    "gi": 2**30,
+    "ti": 2**40,
+}
+_MAX_SIZE = 10**18
 _BYTE_UNITS = ("B", "kB", "MB", "GB", "TB", "PB", "EB")
 _COUNT_UNITS = ("", "K", "M", "B", "T", "Q")
 _SECONDS_MATTER = 9.5
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
+
+
+def parse_bytes(text: str) -> int | None:
+    """Return the bytes of a size such as `5GB` (decimal, as on the Hub) or `512MiB`, if it is one."""
+    match = _SIZE.match(text)
+    factor = _SIZE_UNITS.get(match[2].lower()) if match else None
+    size = float(match[1]) * factor if match is not None and factor is not None else 0.0
+    return int(size) if 1 <= size <= _MAX_SIZE else None
 
 
 def bytes_text(count: float) -> str:

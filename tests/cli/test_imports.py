@@ -29,6 +29,8 @@ def _run(program: str) -> None:
         "import distexpand.api",
         "from distexpand.cli.main import run_cli; run_cli(['--help'])",
         "from distexpand.cli.main import run_cli; run_cli(['run', '--help'])",
+        "from distexpand.cli.main import run_cli; run_cli(['submit', '--help'])",
+        "from distexpand.cli.main import run_cli; run_cli(['jobs', 'list', '--help'])",
     ],
 )
 def test_importing_and_helping_import_nothing_heavy(program: str) -> None:

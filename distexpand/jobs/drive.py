@@ -1,0 +1,115 @@
+"""A job's driver: plan where the sources are, run on this cluster, and always say how it ended."""
+
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from types import FrameType
+
+from distexpand.api import plan_expansion, run_plan_on_cluster
+from distexpand.cluster.connect import connected
+from distexpand.cluster.events import Noted, RunEnded
+from distexpand.commit.committer import OutputMode
+from distexpand.commit.complete import require_complete
+from distexpand.commit.manifest import MANIFEST_NAME, is_manifest_of
+from distexpand.commit.occupied import own_manifest
+from distexpand.commit.work_directory import current, stored_plan
+from distexpand.errors import DistexpandError, OutputError, UsageError
+from distexpand.jobs.event_log import EventLog
+from distexpand.jobs.request import JobRequest, decode_request
+from distexpand.plan.codec import same_work
+from distexpand.plan.model import Plan
+
+_BUG = 1
+
+
+def drive(encoded: str, *, run: str) -> int:
+    """Run the request and return the exit code; events go to standard output, `RunEnded` last.
+
+    A `DistexpandError` becomes part of that event. Anything else is a bug: its traceback goes to the log
+    too, for whoever looks there.
+    """
+    log = EventLog(run)
+    started = time.monotonic()
+    kind = message = hint = ""
+    exit_code, made = 0, True
+    try:
+        made = _run(decode_request(encoded), log, run)
+    except DistexpandError as error:
+        kind, message, hint = type(error).__name__, error.message, error.hint
+        exit_code = error.exit_code
+    except Exception as error:  # noqa: BLE001  # whoever follows must learn that it is over
+        traceback.print_exc(file=sys.stderr)
+        kind, message, exit_code = type(error).__name__, str(error) or type(error).__name__, _BUG
+        hint = "This is a bug in distexpand; the job's log has the traceback."
+    log(
+        RunEnded(
+            exit_code=exit_code,
+            kind=kind,
+            message=message,
+            hint=hint,
+            seconds=time.monotonic() - started,
+            made=made,
+        )
+    )
+    return exit_code
+
+
+def _run(request: JobRequest, log: EventLog, run: str) -> bool:
+    """Run the request and return whether there was anything to do."""
+    stop = threading.Event()
+    with _stopping(stop):
+        planned = plan_expansion(
+            request.recipe, origin=request.origin, places=request.places, shard_size=request.shard_size
+        )
+        for finding in planned.findings:
+            log(Noted(message=f"{finding.message} {finding.advice}".strip(), level="warning"))
+        output = Path(request.output)
+        mode = _mode(request, planned.plan, output)
+        # Ray takes the signal over when it connects, so it is taken back inside.
+        with connected("auto", ship=False), _stopping(stop):
+            options = replace(request.options, run=run)
+            return run_plan_on_cluster(
+                planned.plan, output, mode=mode, options=options, stop=stop, events=log
+            )
+
+
+def _mode(request: JobRequest, plan: Plan, output: Path) -> OutputMode:
+    """Resume, unless something else is to be replaced.
+
+    Overwriting would begin anew each time that a lost job is submitted again; so what this very plan has
+    begun, or finished without a fault, is gone on with.
+    """
+    if not request.overwrite:
+        return OutputMode.RESUME
+    work = current(output)
+    try:
+        if work.exists():
+            return OutputMode.RESUME if same_work(stored_plan(work), plan) else OutputMode.OVERWRITE
+        if not (output / MANIFEST_NAME).exists():
+            return OutputMode.OVERWRITE
+        made = own_manifest(output)
+        require_complete(output, made, plan)
+    except (OutputError, UsageError):
+        return OutputMode.OVERWRITE
+    return OutputMode.RESUME if is_manifest_of(made, plan) else OutputMode.OVERWRITE
+
+
+@contextmanager
+def _stopping(stop: threading.Event) -> Iterator[None]:
+    """End cleanly when the job is stopped; if that takes too long, Ray kills the process."""
+
+    def handle(_signal: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,138 @@
+"""A job's log as a stream of lines that survives a lost connection.
+
+Ray sends a log over a web socket from its beginning on. After a lost connection
+it is asked for again and what is known already is skipped, so that no line comes
+twice and none is missed. Rejected: asking for the whole log every second, which
+at the end of a long run is most of the traffic.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import TYPE_CHECKING
+
+from distexpand.errors import StorageError
+from distexpand.jobs.client import Job, find_job
+from distexpand.jobs.connection import ClusterAwayError, UnknownJobError
+
+if TYPE_CHECKING:
+    from distexpand.jobs.ray_client import BoundedClient
+
+PATIENCE = 120.0
+"""Seconds without any answer after which a cluster counts as lost."""
+
+_SILENCE = 5.0
+_BETWEEN_TRIES = 1.0
+_TRIES_WHEN_OVER = 5
+_CONTINUE = "Submit the same again when it is back: finished shards stay, and it goes on from there."
+
+
+class _Log:
+    """What is known of a log: how far it was read, and when the cluster last answered."""
+
+    def __init__(self) -> None:
+        self.seen = 0
+        self.rest = ""
+        self.answered = time.monotonic()
+        self.ended = False
+
+    def take(self, text: str) -> list[str]:
+        """Add text and return the lines that are whole."""
+        self.seen += len(text)
+        self.answered = time.monotonic()
+        *lines, self.rest = (self.rest + text).split("\n")
+        return lines
+
+
+async def log_lines(
+    client: "BoundedClient", name: str, *, told: Callable[[Job], None], patience: float = PATIENCE
+) -> AsyncIterator[str]:
+    """Yield a job's lines until it is over and all of them were read.
+
+    `told` hears of the job's state every few seconds in which no line comes.
+
+    Raises:
+        ClusterAwayError: the cluster didn't answer for `patience` seconds.
+        StorageError: the cluster is back and has forgotten the job.
+    """
+    log = _Log()
+    tries = 0
+    while True:
+        log.ended = False
+        with contextlib.suppress(*_lost_connection()):
+            async for text in _unseen(client, name, log, told, patience):
+                for line in log.take(text):
+                    yield line
+            log.ended = True
+        job = await _ask(client, name, log, patience)
+        if job is not None and job.over:
+            tries += 1
+            if log.ended or tries >= _TRIES_WHEN_OVER:
+                break
+        await asyncio.sleep(_BETWEEN_TRIES)
+    if log.rest:
+        yield log.rest
+
+
+def _lost_connection() -> tuple[type[Exception], ...]:
+    import aiohttp  # noqa: PLC0415 -- optional
+
+    return (aiohttp.ClientError, OSError, RuntimeError, TimeoutError)
+
+
+async def _unseen(
+    client: "BoundedClient", name: str, log: _Log, told: Callable[[Job], None], patience: float
+) -> AsyncIterator[str]:
+    """Yield what one connection brings that wasn't there before."""
+    skip = log.seen
+    chunks = client.tail_job_logs(name)
+    coming: asyncio.Task[str] | None = None
+    try:
+        while True:
+            coming = coming or asyncio.ensure_future(anext(chunks))
+            done, _ = await asyncio.wait({coming}, timeout=_SILENCE)
+            if not done:
+                job = await _ask(client, name, log, patience)
+                if job is not None:
+                    told(job)
+                continue
+            try:
+                text = coming.result()
+            except StopAsyncIteration:
+                return
+            coming = None
+            new = text[skip:]
+            skip = max(0, skip - len(text))
+            if new:
+                yield new
+    finally:
+        if coming is not None:
+            coming.cancel()
+            with contextlib.suppress(BaseException):
+                await coming
+        await chunks.aclose()
+
+
+async def _ask(client: "BoundedClient", name: str, log: _Log, patience: float) -> Job | None:
+    """Return the job's state, or nothing while the cluster doesn't answer.
+
+    Raises:
+        DistexpandError: it didn't for too long, or has forgotten the job.
+    """
+    try:
+        job = await asyncio.to_thread(find_job, client, name)
+    except UnknownJobError:
+        raise StorageError(
+            f"{client.address}: the cluster no longer knows {name}; its head was started anew", hint=_CONTINUE
+        ) from None
+    except StorageError:
+        if time.monotonic() - log.answered > patience:
+            raise ClusterAwayError(
+                f"{client.address}: the cluster hasn't answered for {patience:.0f} s; the job is lost "
+                "with it unless it comes back",
+                hint=_CONTINUE,
+            ) from None
+        return None
+    log.answered = time.monotonic()
+    return job

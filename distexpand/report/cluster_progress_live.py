@@ -1,0 +1,119 @@
+"""Progress of a run on a cluster on a terminal: a bar for all of it, and a row per attempt under way."""
+
+import threading
+from typing import TextIO
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from distexpand.cluster.events import Event, Progressed, RunBegan, RunEnded, ShardDone, Worker
+from distexpand.report.cluster_words import event_words
+from distexpand.report.glyphs import UNICODE, printable, shorten
+from distexpand.report.progress_live import overall_bar
+from distexpand.report.sizes import bytes_text, share_text
+
+_PER_SECOND = 4
+_OTHER_LINES = 6
+_LEAST_ROWS = 3
+_NODE_WIDTH, _BAR_WIDTH = 24, 20
+
+
+class LiveClusterProgress:
+    """A bar and rows on a terminal; may be called from any thread."""
+
+    def __init__(self, stream: TextIO, *, verbose: bool = False) -> None:
+        """Draw on `stream`; `verbose` also prints the log's other lines."""
+        self._console = Console(file=stream)
+        self._verbose = verbose
+        self._bar = overall_bar(self._console)
+        self._workers: tuple[Worker, ...] = ()
+        self._shards_done = self._total = 0
+        self._lock = threading.Lock()
+        self._live = Live(
+            console=self._console,
+            get_renderable=self._picture,
+            refresh_per_second=_PER_SECOND,
+            redirect_stdout=False,
+        )
+        self._drawing = False
+
+    def show(self, event: Event) -> None:
+        """Take one event."""
+        words = event_words(event)
+        if words:
+            self._console.print(Text(words))
+        with self._lock:
+            self._take(event)
+        if isinstance(event, RunBegan) and not self._drawing:
+            self._drawing = True
+            self._live.start()
+
+    def _take(self, event: Event) -> None:
+        match event:
+            case RunBegan():
+                self._shards_done, self._total = event.shards_done, event.total_bytes
+                self._bar.add_task(
+                    "",
+                    total=event.total_bytes,
+                    completed=event.done_bytes,
+                    shards=event.shards,
+                    shards_done=event.shards_done,
+                )
+            case Progressed():
+                self._workers = event.workers
+                self._move(completed=event.done_bytes)
+            case ShardDone():
+                self._shards_done += 1
+                self._move(shards_done=self._shards_done)
+            case RunEnded():
+                self._workers = ()
+                if not event.exit_code:
+                    self._move(completed=self._total)
+            case _:
+                pass
+
+    def _move(self, **changes: int) -> None:
+        for task in self._bar.task_ids:
+            self._bar.update(task, **changes)  # type: ignore[arg-type]  # rich takes fields of ours as well
+
+    def other(self, line: str) -> None:
+        """Take a line of the log that is no event."""
+        if self._verbose:
+            self._console.print(Text(printable(line, UNICODE)))
+
+    def stop(self) -> None:
+        """End, whether the run is over or not; the bar stays as it is."""
+        with self._lock:
+            self._workers = ()
+        if self._drawing:
+            self._drawing = False
+            self._live.stop()
+
+    def _picture(self) -> RenderableType:
+        with self._lock:
+            workers = self._workers
+        room = max(_LEAST_ROWS, self._console.height - _OTHER_LINES)
+        rows = Table.grid(padding=(0, 2))
+        rows.add_column(style="dim", no_wrap=True)
+        rows.add_column(no_wrap=True)
+        rows.add_column(no_wrap=True)
+        rows.add_column(justify="right", no_wrap=True)
+        rows.add_column(style="dim", no_wrap=True)
+        for worker in sorted(workers, key=lambda worker: (worker.node, worker.shard))[:room]:
+            rows.add_row(*_row(worker))
+        if len(workers) > room:
+            rows.add_row("", f"and {len(workers) - room} more")
+        return Group(self._bar.get_renderable(), rows)
+
+
+def _row(worker: Worker) -> tuple[RenderableType, ...]:
+    return (
+        Text(shorten(printable(worker.node, UNICODE), _NODE_WIDTH, UNICODE)),
+        Text(printable(worker.shard, UNICODE)),
+        ProgressBar(total=max(worker.size, 1), completed=worker.done_bytes, width=_BAR_WIDTH),
+        share_text(worker.done_bytes, worker.size),
+        f"of {bytes_text(worker.size)}",
+    )
