@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import ray
 
@@ -26,6 +27,7 @@ from distexpand.plan.model import Plan
 from distexpand.runner.sources import read_side_files, source_stamps
 from distexpand.storage.ranges import RangeReader
 
+Found = TypeVar("Found")
 RoomCheck = Callable[[Committer, Sequence[RangeReader], Path], None]
 
 
@@ -101,9 +103,16 @@ def checked_fleet(
     require_feasible(nodes, options, transforms=transforms)
     wanted = _expected(plan, output, readers, mode=mode, transforms=transforms)
     wrong = check_nodes(nodes, wanted)
-    require_nodes(nodes, wrong)
+    # A node that died while it was asked is no reason not to begin.
+    nodes = _still_there(nodes, usable_nodes(options))
+    require_feasible(nodes, options, transforms=transforms)
+    require_nodes(nodes, _still_there(wrong, nodes))
     events(Noted(message=f"{len(nodes)} nodes checked: output, sources, versions, space"))
     return Fleet(nodes, partial(usable_nodes, options), partial(_check_new, wanted=wanted))
+
+
+def _still_there(found: Mapping[str, Found], alive: Mapping[str, Node]) -> dict[str, Found]:
+    return {key: value for key, value in found.items() if key in alive}
 
 
 def _check_new(nodes: Mapping[str, Node], wanted: Expected) -> Mapping[str, DistexpandError]:
