@@ -1,9 +1,10 @@
 """`distexpand submit`: do it on a cluster, by a job that outlives this command."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
+from distexpand.cli.attempt_options import attempt_options, cluster_options
 from distexpand.cli.cluster_options import address_option, connected_client
 from distexpand.cli.messages import say
 from distexpand.cli.options import (
@@ -28,14 +29,8 @@ if TYPE_CHECKING:
 @address_option
 @model_option
 @shard_size_option
-@click.option("--per-node", type=click.IntRange(1, 64), help="Shards at once on one node.  [default: 2]")
-@click.option(
-    "--max-in-flight",
-    type=click.IntRange(1, 10_000),
-    help="Shards at once in all.  [default: what the nodes take]",
-)
 @threads_option
-@click.option("--tries", type=click.IntRange(1, 100), help="Attempts at one shard.  [default: 5]")
+@attempt_options
 @click.option("--overwrite", is_flag=True, help="Replace what an earlier run wrote to OUT.")
 @click.option("--detach", is_flag=True, help="Return as soon as the run has begun there, or failed to.")
 @click.option(
@@ -55,9 +50,9 @@ def submit_command(
     address: str | None,
     models: tuple[str, ...],
     shard_size: str | None,
+    threads: int,
     per_node: int | None,
     max_in_flight: int | None,
-    threads: int,
     tries: int | None,
     overwrite: bool,
     detach: bool,
@@ -75,18 +70,11 @@ def submit_command(
     """
     from distexpand.cli.following import conclude, detaching
     from distexpand.cli.planning import recipe_text
-    from distexpand.cluster.options import ClusterOptions
     from distexpand.jobs.request import make_request
     from distexpand.jobs.session import run_job
     from distexpand.report.cluster_progress import cluster_display
 
     text, origin = recipe_text(recipe)
-    given: dict[str, Any] = {
-        "per_node": per_node,
-        "max_in_flight": max_in_flight,
-        "tries": tries,
-        "threads": threads,
-    }
     request = make_request(
         text,
         origin=origin,
@@ -94,7 +82,7 @@ def submit_command(
         shard_size=parse_size(shard_size or DEFAULT_SHARD_SIZE_TEXT),
         output=out,
         overwrite=overwrite,
-        options=ClusterOptions(**{name: value for name, value in given.items() if value is not None}),
+        options=cluster_options(per_node=per_node, max_in_flight=max_in_flight, tries=tries, threads=threads),
         packages=packages,
     )
     silent = quiet or as_json

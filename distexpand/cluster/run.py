@@ -107,7 +107,8 @@ def checked_fleet(
     nodes = _still_there(nodes, usable_nodes(options))
     require_feasible(nodes, options, transforms=transforms)
     require_nodes(nodes, _still_there(wrong, nodes))
-    events(Noted(message=f"{len(nodes)} nodes checked: output, sources, versions, space"))
+    count = "1 node" if len(nodes) == 1 else f"{len(nodes)} nodes"
+    events(Noted(message=f"{count} checked: output, sources, versions, space"))
     return Fleet(nodes, partial(usable_nodes, options), partial(_check_new, wanted=wanted))
 
 

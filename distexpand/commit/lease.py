@@ -28,7 +28,7 @@ from pathlib import Path
 
 from distexpand.commit.files import make_directory, remove
 from distexpand.commit.work_directory import WorkDirectory, current, taken_over
-from distexpand.errors import OutputError, OutputTakenError
+from distexpand.errors import OutputTakenError
 from distexpand.formats.json_record import record
 from distexpand.storage.local import storage_error
 
@@ -131,7 +131,7 @@ def enter(output: Path, lock: int, *, run: str = "") -> Lease:
         run: a name by which people find this run, such as a job's.
 
     Raises:
-        OutputError: another run was faster.
+        OutputTakenError: another run was faster.
         StorageError: the folder can't be made.
     """
     before = current(output)

@@ -104,9 +104,7 @@ def _fill(
             yield start, operation.length
 
 
-def _transform(
-    operation: Scale | Blend, base: int, readers: Readers, workspace: Workspace
-) -> None:
+def _transform(operation: Scale | Blend, base: int, readers: Readers, workspace: Workspace) -> None:
     end = operation.offset + operation.length
     for offset in range(operation.offset, end, STEP_BYTES):
         step = slice_operation(operation, offset, min(STEP_BYTES, end - offset))

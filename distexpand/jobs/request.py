@@ -141,7 +141,7 @@ def encode_request(request: JobRequest) -> str:
         raise UsageError(
             f"{request.origin}: the recipe takes {len(text):,} bytes packed; a job can be given "
             f"{MAX_ENCODED:,}",
-            hint="Put the recipe on a machine of the cluster and run it there: distexpand run --ray --address auto ...",
+            hint="Run it on a machine of the cluster instead: distexpand run --ray --address auto ...",
         )
     return text
 
