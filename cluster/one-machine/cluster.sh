@@ -20,6 +20,9 @@ DASHBOARD_PORT=${DASHBOARD_PORT:-8265}
 export RAY_AUTH_MODE=${RAY_AUTH_MODE:-token}
 export RAY_AUTH_TOKEN_PATH=$CLUSTER_DIR/token
 export RAY_USAGE_STATS_ENABLED=0
+# As drivers have it (see ../ray.env): a node that isn't told takes their pings for an attack, and the worker is killed.
+export RAY_grpc_client_keepalive_time_ms=5000 RAY_grpc_client_keepalive_timeout_ms=5000
+export RAY_raylet_start_wait_time_s=90
 # What a cluster's processes inherit, and are stopped by: `ray stop` would stop every cluster here.
 export DISTEXPAND_CLUSTER=$CLUSTER_DIR
 # Whatever the caller's session is attached to is not this cluster's business.
@@ -67,6 +70,9 @@ start() { # NODES
     local nodes=$1 cpus node
     case $nodes in '' | *[!0-9]* | 0*) fail "NODES must be a number from 1, not '$nodes'" 2 ;; esac
     command -v "$RAY" >/dev/null || fail "no command '$RAY'; install it with: pip install 'distexpand[ray]'" 2
+    # A job's driver is started with the first python of PATH, which has to be the one that runs Ray.
+    PATH=$(cd "$(dirname "$(command -v "$RAY")")" && pwd):$PATH
+    export PATH
     prepare_directory
     trap 'stop' EXIT
     start_node head --head --port="$CLUSTER_PORT" --num-cpus=0 \

@@ -9,6 +9,7 @@ Rejected: `python -m distexpand`, which imports from whatever folder the
 scheduler happened to start in.
 """
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -118,9 +119,15 @@ def _wait(process: subprocess.Popen[bytes], child: Child) -> int:
             pass
         if asked is None and child.stop.is_set():
             asked = time.monotonic()
-            os.killpg(process.pid, signal.SIGTERM)
+            _signal(process.pid, signal.SIGTERM)
         elif asked is not None and (child.hurry.is_set() or time.monotonic() - asked > STOP_SECONDS):
-            os.killpg(process.pid, signal.SIGKILL)
+            _signal(process.pid, signal.SIGKILL)
+
+
+def _signal(group: int, number: signal.Signals) -> None:
+    """Send a signal; a hook that works for another user (`sudo`) may not be ours to end, and is waited for."""
+    with contextlib.suppress(PermissionError):
+        os.killpg(group, number)
 
 
 class _Tail:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from distexpand.batch.child import Ended, own_command, run_child
 from distexpand.batch.making import Errand, Outcome, interrupted, recorded_plan
 from distexpand.batch.status import Failure
-from distexpand.errors import InterruptedRunError, UsageError
+from distexpand.errors import InterruptedRunError, OutputError, UsageError
 
 _STOP_MAY_FOLLOW_SECONDS = 1.0
 _SHOWN_LINES = 3
@@ -28,6 +28,9 @@ class LocalMaker:
         if ended.code == UsageError.exit_code and errand.expansion.overwrite:
             # Overwriting refuses again whatever was wrong with the call, before it removes anything.
             ended = self._run(errand, "--overwrite")
+        elif before and errand.expansion.overwrite and _is_incomplete(ended):
+            errand.began("", "")
+            ended = self._run(errand, "--overwrite")
         if ended.code != 0:
             return _failed(ended, errand.child.stop)
         plan = recorded_plan(errand.expansion.output)
@@ -44,6 +47,11 @@ class LocalMaker:
             command += ["--shard-size", str(expansion.shard_size)]
         command += [mode, "--threads", str(self.threads), "--quiet", "--json"]
         return run_child(command, errand.child, apart=True)
+
+
+def _is_incomplete(ended: Ended) -> bool:
+    """Whether a finished output was refused because a file of it is missing or of another size."""
+    return ended.code == OutputError.exit_code and _failure(ended).kind == OutputError.__name__
 
 
 def _failed(ended: Ended, stop: threading.Event) -> Outcome:

@@ -26,6 +26,14 @@ from distexpand.errors import (
 
 _HEAD_BYTES = 4096
 _DIGEST = re.compile(rb'"plan_digest": "([0-9a-f]{64})"')
+_OWN_WORDS = (
+    ("use --overwrite", "set `overwrite: true`"),
+    ("with --overwrite", "with `overwrite: true`"),
+    ("go on with --resume", "start the batch again"),
+    ("call again with --resume", "start the batch again"),
+    ("submit the same again", "start the batch again"),
+    ("Submit the same again", "Start the batch again"),
+)
 _LASTING = frozenset(
     kind.__name__
     for kind in (
@@ -99,12 +107,9 @@ def recorded_plan(output: Path) -> str:
 
 def explained(failure: Failure) -> Failure:
     """Return the failure with its advice put in the batch file's words."""
-    hint = failure.hint.replace("use --overwrite", "set `overwrite: true`").replace(
-        "with --overwrite", "with `overwrite: true`"
-    )
-    hint = hint.replace("go on with --resume", "start the batch again").replace(
-        "then call again with --resume", "then start the batch again"
-    )
+    hint = failure.hint
+    for words, own in _OWN_WORDS:
+        hint = hint.replace(words, own)
     return Failure(kind=failure.kind, message=failure.message, hint=hint)
 
 

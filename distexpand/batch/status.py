@@ -119,8 +119,11 @@ def make_status(file: str, entries: Iterable[Entry]) -> Status:
 
 
 def encode_status(status: Status) -> bytes:
-    """Return the document as JSON text."""
-    return json.dumps(status.to_json(), indent=1).encode() + b"\n"
+    """Return the document as JSON text; a message's bytes that are no UTF-8 become question marks.
+
+    Written as escapes they would be halves of characters, which no strict reader takes.
+    """
+    return json.dumps(status.to_json(), indent=1, ensure_ascii=False).encode(errors="replace") + b"\n"
 
 
 def decode_status(raw: bytes, *, origin: str) -> Status:

@@ -1,4 +1,4 @@
-"""Options that say how a run uses a cluster's nodes; shared by `submit` and `run --ray`."""
+"""Options that say how a run uses a cluster's nodes; shared by `submit`, `batch` and `run --ray`."""
 
 from typing import TYPE_CHECKING
 
@@ -11,8 +11,14 @@ if TYPE_CHECKING:
 
 
 def attempt_options(command: Command) -> Command:
-    """--per-node, --max-in-flight and --tries."""
+    """--per-node, --max-in-flight, --tries and --wait-for-nodes."""
     for option in (
+        click.option(
+            "--wait-for-nodes",
+            type=click.IntRange(0, 86_400),
+            metavar="SECONDS",
+            help="Wait for the first node of a cluster that scales from nothing.",
+        ),
         click.option("--tries", type=click.IntRange(1, 100), help="Attempts at one shard.  [default: 5]"),
         click.option(
             "--max-in-flight",
@@ -28,7 +34,12 @@ def attempt_options(command: Command) -> Command:
 
 
 def cluster_options(
-    *, per_node: int | None, max_in_flight: int | None, tries: int | None, threads: int
+    *,
+    per_node: int | None,
+    max_in_flight: int | None,
+    tries: int | None,
+    wait_for_nodes: int | None,
+    threads: int,
 ) -> "ClusterOptions":
     """Return the options with defaults for what wasn't given."""
     from distexpand.cluster.options import DEFAULT_PER_NODE, DEFAULT_TRIES, ClusterOptions
@@ -37,5 +48,6 @@ def cluster_options(
         per_node=DEFAULT_PER_NODE if per_node is None else per_node,
         max_in_flight=max_in_flight,
         tries=DEFAULT_TRIES if tries is None else tries,
+        wait_for_nodes=float(wait_for_nodes or 0),
         threads=threads,
     )

@@ -52,6 +52,7 @@ def batch_command(
     per_node: int | None,
     max_in_flight: int | None,
     tries: int | None,
+    wait_for_nodes: int | None,
     packages: tuple[str, ...],
     driver_on_worker: bool,
     quiet: bool,
@@ -73,7 +74,12 @@ def batch_command(
     if only_status:
         _show(read_true_state(batch), as_json=as_json)
         return
-    limits = {"per_node": per_node, "max_in_flight": max_in_flight, "tries": tries}
+    limits = {
+        "per_node": per_node,
+        "max_in_flight": max_in_flight,
+        "tries": tries,
+        "wait_for_nodes": wait_for_nodes,
+    }
     if address is None:
         maker = _local_maker(threads, limits | {"packages": packages, "driver_on_worker": driver_on_worker})
     else:

@@ -99,6 +99,7 @@ def stop_command(job: str, address: str | None, quiet: bool, as_json: bool) -> N
     client = connected_client(address)
     was_over = find_job(client, job).over
     stopped = stop_job(client, job)
+    was_over = was_over or stopped.status != "STOPPED"
     if as_json:
         print_json(_document(stopped, None) | {"was_over": was_over})
     elif not quiet and was_over:

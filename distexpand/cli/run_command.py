@@ -63,6 +63,7 @@ def run_command(
     per_node: int | None,
     max_in_flight: int | None,
     tries: int | None,
+    wait_for_nodes: int | None,
     resume: bool,
     overwrite: bool,
     strict: bool,
@@ -73,8 +74,13 @@ def run_command(
     from distexpand.api import run_plan, summarise_plan
     from distexpand.report.progress import progress_display
 
-    on_cluster = {"address": address, "per_node": per_node, "max_in_flight": max_in_flight, "tries": tries}
-    _require_ray_for(on_cluster, ray=ray)
+    limits = {
+        "per_node": per_node,
+        "max_in_flight": max_in_flight,
+        "tries": tries,
+        "wait_for_nodes": wait_for_nodes,
+    }
+    _require_ray_for({"address": address} | limits, ray=ray)
     planned = planned_expansion(recipe, models, shard_size)
     if strict:
         refuse_findings(planned.findings)
@@ -91,9 +97,7 @@ def run_command(
             out,
             mode=mode,
             address=address or "local",
-            options=cluster_options(
-                per_node=per_node, max_in_flight=max_in_flight, tries=tries, threads=threads
-            ),
+            options=cluster_options(**limits, threads=threads),
             quiet=quiet or as_json,
         )
     else:

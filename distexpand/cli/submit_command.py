@@ -54,6 +54,7 @@ def submit_command(
     per_node: int | None,
     max_in_flight: int | None,
     tries: int | None,
+    wait_for_nodes: int | None,
     overwrite: bool,
     detach: bool,
     packages: tuple[str, ...],
@@ -82,7 +83,13 @@ def submit_command(
         shard_size=parse_size(shard_size or DEFAULT_SHARD_SIZE_TEXT),
         output=out,
         overwrite=overwrite,
-        options=cluster_options(per_node=per_node, max_in_flight=max_in_flight, tries=tries, threads=threads),
+        options=cluster_options(
+            per_node=per_node,
+            max_in_flight=max_in_flight,
+            tries=tries,
+            wait_for_nodes=wait_for_nodes,
+            threads=threads,
+        ),
         packages=packages,
     )
     silent = quiet or as_json

@@ -1,8 +1,9 @@
 """Connect this process to a Ray cluster as its driver.
 
 Fails within seconds and says why: left to itself, Ray retries an address where
-nobody is for minutes. Time-outs of connections are tuned here, as a partition
-is otherwise noticed after minutes; the nodes need the same (see `cluster/`).
+nobody is for minutes. Ray's own keepalive is left to the environment, as nodes
+end the connection of a driver that pings more often than their own settings
+say; the driver notices a partition by the silence of its workers.
 """
 
 import os
@@ -32,8 +33,6 @@ _SETTINGS = 4
 """What either side of HTTP/2, which Ray's services speak, sends first: a frame of settings."""
 
 TUNED = {
-    "RAY_grpc_client_keepalive_time_ms": "5000",
-    "RAY_grpc_client_keepalive_timeout_ms": "5000",
     "RAY_gcs_rpc_server_reconnect_timeout_s": "30",
     "RAY_USAGE_STATS_ENABLED": "0",
 }

@@ -16,7 +16,7 @@ from typing import Any
 import ray
 
 from distexpand.cluster.fleet import Fleet
-from distexpand.cluster.nodes import Node
+from distexpand.cluster.nodes import Node, usable_nodes
 from distexpand.cluster.options import ClusterOptions
 
 MOST_WAITING = 64
@@ -65,6 +65,21 @@ class Demand:
         """Ask for nothing any more."""
         while self._waiting:
             ray.cancel(self._waiting.pop())
+
+
+def first_nodes(options: ClusterOptions, told: Callable[[str], None]) -> dict[str, Node]:
+    """Return the usable nodes; if there are none, ask for one and wait as long as the options say."""
+    nodes = usable_nodes(options)
+    if nodes or not options.wait_for_nodes:
+        return nodes
+    told(f"the cluster has no node yet; waiting up to {options.wait_for_nodes:.0f} s for one")
+    demand = ray.remote(max_retries=0)(_take_a_node).options(num_cpus=1).remote()
+    until = time.monotonic() + options.wait_for_nodes
+    while not nodes and time.monotonic() < until:
+        time.sleep(1)
+        nodes = usable_nodes(options)
+    ray.cancel(demand)
+    return nodes
 
 
 def _missing(waiting: int, under_way: int, fleet: Fleet, options: ClusterOptions, slots: int) -> int:

@@ -113,6 +113,7 @@ class _Driver:
         self._demand = Demand(options)
         self._not_before: dict[str, float] = {}
         self._told = self._heard = 0.0
+        self._asked: Any = None
         self._lonely_since: float | None = None
 
     def run(self, stop: threading.Event) -> None:
@@ -256,13 +257,22 @@ class _Driver:
         if now - self._told < PROGRESS_SECONDS:
             return
         self._told = now
-        with suppress(ray.exceptions.RayError):
-            self._sightings = ray.get(self._board.read.remote(), timeout=_BOARD_SECONDS)
-            self._heard = now
+        self._read_board(now)
         self._committer.require_held()
         self._orphans.collect()
         self._tell_progress()
         self._double_laggards(now)
+
+    def _read_board(self, now: float) -> None:
+        """Take what the board has answered, never waiting for it, and ask again."""
+        if self._asked is not None:
+            ready, _ = ray.wait([self._asked], timeout=0)
+            if not ready:
+                return
+            with suppress(ray.exceptions.RayError):
+                self._sightings = ray.get(self._asked, timeout=_BOARD_SECONDS)
+                self._heard = now
+        self._asked = self._board.read.remote()
 
     def _tell_progress(self) -> None:
         best: dict[str, int] = {}

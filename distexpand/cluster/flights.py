@@ -74,7 +74,7 @@ class Tower:
             threads=self._threads,
         )
         task = self._task.options(
-            name=f"distexpand:{shard.name}",
+            name="distexpand:shard",
             num_cpus=node.num_cpus,
             resources=dict(node.resources),
             scheduling_strategy=NodeAffinitySchedulingStrategy(node.node_id, soft=False),

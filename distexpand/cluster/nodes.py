@@ -76,7 +76,8 @@ def require_feasible(nodes: Mapping[str, Node], options: ClusterOptions, *, tran
     if not nodes:
         raise UsageError(
             "no node of the cluster takes tasks: each has 0 CPUs for Ray",
-            hint="Add nodes, or start them with `ray start --num-cpus`; "
+            hint="Add nodes, start them with `ray start --num-cpus`, or --wait-for-nodes where they come "
+            "on demand; "
             f"if any node has the custom resource {IO_RESOURCE!r}, only such nodes are used.",
         )
     each = attempt_memory_bytes(options, transforms=transforms)

@@ -9,6 +9,7 @@ from typing import TypeVar
 import ray
 
 from distexpand.cluster.counters import counting
+from distexpand.cluster.demand import first_nodes
 from distexpand.cluster.driver import drive
 from distexpand.cluster.events import EventSink, Noted
 from distexpand.cluster.fleet import Fleet
@@ -99,7 +100,7 @@ def checked_fleet(
         StorageError: a node lacks a source, space, or an answer.
     """
     transforms = needs_torch(plan)
-    nodes = usable_nodes(options)
+    nodes = first_nodes(options, lambda message: events(Noted(message=message)))
     require_feasible(nodes, options, transforms=transforms)
     wanted = _expected(plan, output, readers, mode=mode, transforms=transforms)
     wrong = check_nodes(nodes, wanted)

@@ -248,5 +248,7 @@ def stop_job(client: "BoundedClient", name: str) -> Job:
         time.sleep(0.5)
         job = find_job(client, name)
     if not job.over:
-        raise StorageError(f"{name}: still {job.status}", hint="Ask again with: distexpand jobs status")
+        raise StorageError(
+            f"{name}: still {job.status}", hint=f"Ask again with: distexpand jobs status {name}"
+        )
     return job

@@ -85,8 +85,9 @@ def connect(address: str) -> "BoundedClient":
         logging.getLogger(name).setLevel(logging.ERROR)
     with answering(address):
         if "://" not in address:
-            _knock(address)
-            address = dashboard_url(address)
+            with _environment:  # another thread may have hidden what `auto` looks for
+                _knock(address)
+                address = dashboard_url(address)
         with _given_address_wins():
             return BoundedClient(
                 address.rstrip("/"), connect_seconds=_CONNECT_SECONDS, answer_seconds=_ANSWER_SECONDS

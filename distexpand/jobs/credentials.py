@@ -16,11 +16,11 @@ from distexpand.errors import UsageError
 _KINDS = (
     ("a URL with user name or password", re.compile(r"[a-z]://[^/\s@'\"]{1,1000}@", re.IGNORECASE)),
     ("a signed URL", re.compile(r"[?&](x-amz-signature|x-goog-signature|sig|signature)=", re.IGNORECASE)),
-    ("a Hugging Face token", re.compile(r"\b(hf|api_org)_[A-Za-z0-9]{16,}")),
+    ("a Hugging Face token", re.compile(r"\b(hf|api_org)_[A-Za-z0-9]{30,}")),
     ("an AWS access key", re.compile(r"\b(AKIA|ASIA)[0-9A-Z]{16}\b")),
     ("a GitHub token", re.compile(r"\b(gh[pousr]_[A-Za-z0-9]{30,}|github_pat_\w{30,})")),
     ("a Google API key", re.compile(r"\bAIza[0-9A-Za-z_\-]{35}")),
-    ("an API token", re.compile(r"\b(sk|xox[abprs])-[A-Za-z0-9\-_]{20,}")),
+    ("an API token", re.compile(r"(?<![\w\-])(sk-[A-Za-z0-9\-_]{32,}|xox[abprs]-[A-Za-z0-9\-]{20,})")),
     ("a private key", re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----")),
     (
         "a named secret",
@@ -31,7 +31,7 @@ _KINDS = (
         ),
     ),
 )
-_SECRET_NAME = re.compile(r"TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL|_KEY$|^KEY$|APIKEY", re.IGNORECASE)
+_SECRET_NAME = re.compile(r"TOKEN(?!IZ)|SECRET|PASSWORD|PASSWD|CREDENTIAL|_KEY$|^KEY$|APIKEY", re.IGNORECASE)
 _SHORTEST = 8
 _HINT = (
     "What travels with a job can be read by whoever reaches the cluster. Give the cluster its credentials "

@@ -5,6 +5,7 @@ back. Progress is told every second at first and ever less often: a run of a day
 on 16 workers leaves some 40 MB instead of 200.
 """
 
+import contextlib
 import os
 import sys
 import threading
@@ -72,8 +73,12 @@ def read_line(line: str) -> tuple[str, Event | None]:
 
 
 def _write_whole(line: bytes) -> None:
-    """Write past Python's buffer, in one go: what other threads print can't come in between."""
-    sys.stdout.flush()
-    left = memoryview(line)
-    while left:
-        left = left[os.write(sys.stdout.fileno(), left) :]
+    """Write past Python's buffer, in one go: what other threads print can't come in between.
+
+    A full disk of the head's costs lines of the log, not the run.
+    """
+    with contextlib.suppress(OSError):
+        sys.stdout.flush()
+        left = memoryview(line)
+        while left:
+            left = left[os.write(sys.stdout.fileno(), left) :]

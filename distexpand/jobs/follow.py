@@ -166,6 +166,11 @@ def failure(outcome: Outcome) -> DistexpandError | None:
         return _raised(ended) if ended.exit_code else None
     if job.status == "SUCCEEDED":
         return None
+    if outcome.missing:
+        return StorageError(
+            f"job {job.id} ended at once: the cluster's machines lack {', '.join(outcome.missing)}",
+            hint="Submit the same again without --detach: it then has Ray install them for the job.",
+        )
     lines = "".join(f"\n  {line}" for line in outcome.lines)
     return StorageError(
         f"job {job.id} ended without a word: {_reason(job.message)}{lines}", hint=_what_next(job.message)
@@ -189,4 +194,11 @@ def _raised(ended: RunEnded) -> DistexpandError:
     kind = getattr(errors, ended.kind, None)
     if not (isinstance(kind, type) and issubclass(kind, DistexpandError)):
         kind = _BY_EXIT_CODE.get(ended.exit_code, DistexpandError)
-    return kind(ended.message, hint=ended.hint)
+    return kind(ended.message, hint=_in_a_client_s_words(ended.hint))
+
+
+def _in_a_client_s_words(hint: str) -> str:
+    """Return a hint of the driver's without `--resume`, which only `run` has."""
+    return hint.replace("go on with --resume", "submit the same again").replace(
+        "call again with --resume", "submit the same again"
+    )

@@ -23,6 +23,7 @@ PATIENCE = 120.0
 """Seconds without any answer after which a cluster counts as lost."""
 
 _SILENCE = 5.0
+_MOST_SILENT = 12
 _BETWEEN_TRIES = 1.0
 _TRIES_WHEN_OVER = 5
 _CONTINUE = "Submit the same again when it is back: finished shards stay, and it goes on from there."
@@ -88,6 +89,7 @@ async def _unseen(
     skip = log.seen
     chunks = client.tail_job_logs(name)
     coming: asyncio.Task[str] | None = None
+    silent = 0
     try:
         while True:
             coming = coming or asyncio.ensure_future(anext(chunks))
@@ -96,12 +98,16 @@ async def _unseen(
                 job = await _ask(client, name, log, patience)
                 if job is not None:
                     told(job)
+                silent += 1
+                # A connection may be gone without a word, while others still get through.
+                if silent >= _MOST_SILENT or (job is not None and job.over):
+                    raise TimeoutError(name)
                 continue
             try:
                 text = coming.result()
             except StopAsyncIteration:
                 return
-            coming = None
+            coming, silent = None, 0
             new = text[skip:]
             skip = max(0, skip - len(text))
             if new:

@@ -76,9 +76,11 @@ def make_request(
         RecipeError: the recipe can't be read.
         UsageError: a path means nothing on the cluster, or something looks like a credential.
     """
+    # A name apart from its path, first: `my-token=/models/mine` is none, and a message may then name it.
+    refuse_credentials({f"--model, {number}.": name for number, name in enumerate(places, start=1)})
     refuse_credentials(
         {origin: recipe, "the output": output}
-        | {f"--model {name or 'PATH'}": f"{name}={path}" for name, path in places.items()}
+        | {f"--model {name or 'PATH'}": path for name, path in places.items()}
         | {f"--pip, {number}.": package for number, package in enumerate(packages, start=1)}
     )
     request = JobRequest(

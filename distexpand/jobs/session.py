@@ -54,7 +54,8 @@ def run_job(
         _wait_until_over(client, submission.job)
     raise StorageError(
         f"the cluster's machines lack {', '.join(outcome.missing)} even after installing for the job",
-        hint="Install distexpand on the cluster's machines, or see the job's log with: distexpand jobs logs",
+        hint="Install distexpand on the cluster's machines, or see the job's log with: "
+        f"distexpand jobs logs {submission.job}",
     )
 
 

@@ -57,7 +57,7 @@ PLAIN = {
     "RAY_raylet_start_wait_time_s": "80",
 }
 
-_START_SECONDS = 90.0
+_START_SECONDS = 180.0
 _HEAD = "head"
 
 
