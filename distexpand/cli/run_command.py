@@ -74,13 +74,13 @@ def run_command(
     from distexpand.api import run_plan, summarise_plan
     from distexpand.report.progress import progress_display
 
-    limits = {
+    limits: dict[str, int | None] = {
         "per_node": per_node,
         "max_in_flight": max_in_flight,
         "tries": tries,
         "wait_for_nodes": wait_for_nodes,
     }
-    _require_ray_for({"address": address} | limits, ray=ray)
+    _require_ray_for({"address": address, **limits}, ray=ray)
     planned = planned_expansion(recipe, models, shard_size)
     if strict:
         refuse_findings(planned.findings)
