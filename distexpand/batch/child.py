@@ -125,7 +125,7 @@ def _wait(process: subprocess.Popen[bytes], child: Child) -> int:
 
 
 def _signal(group: int, number: signal.Signals) -> None:
-    """Send a signal; a hook that works for another user (`sudo`) may not be ours to end, and is waited for."""
+    """Send a signal; a hook that runs as another user (`sudo`) isn't ours to end, and is waited for."""
     with contextlib.suppress(PermissionError):
         os.killpg(group, number)
 

@@ -11,6 +11,7 @@ from distexpand.batch.document import Batch, Expansion
 from distexpand.batch.locks import holding_lock, is_locked, lock_folder, lock_path
 from distexpand.batch.status import Entry, State, Status, decode_status, encode_status, make_status
 from distexpand.commit.files import make_directory, remove, sync_directory, write_whole
+from distexpand.errors import UsageError
 from distexpand.storage.local import storage_error
 
 _LOCK = "status.lock"
@@ -28,11 +29,12 @@ class StatusFile:
         """Bring the file in line with the batch file's list; remove what a killed start left of a change.
 
         Raises:
-            UsageError: the file is something else than a status.
+            UsageError: the file is something else than a status, or that of another list.
             StorageError: it can't be written.
         """
         make_directory(self._folder)
         with holding_lock(self._folder / _LOCK):
+            self._refuse_other_list()
             for attempt in self._folder.glob(f"{self._path.name}.*"):
                 remove(attempt)
             self._write(self.read())
@@ -44,7 +46,8 @@ class StatusFile:
             UsageError: the file is something else than a status.
             StorageError: it can't be read.
         """
-        known = {entry.output: entry for entry in self._stored()}
+        stored = self._stored()
+        known = {entry.output: entry for entry in stored.expansions} if stored is not None else {}
         entries = []
         for expansion in self._batch.expansions:
             blank = _blank(expansion)
@@ -84,14 +87,26 @@ class StatusFile:
             return replace(entry, state=State.INTERRUPTED, doing="")
         return entry
 
-    def _stored(self) -> tuple[Entry, ...]:
+    def _refuse_other_list(self) -> None:
+        """Refuse a file that two batch files name: each would drop what the other's starts noted."""
+        stored = self._stored()
+        if stored is None or stored.file == str(self._batch.path) or not stored.expansions:
+            return
+        ours = {str(expansion.output) for expansion in self._batch.expansions}
+        if not ours & {entry.output for entry in stored.expansions}:
+            raise UsageError(
+                f"{self._path}: is the status of another list, {stored.file}",
+                hint="Give each batch file a `status` of its own, or move that file away.",
+            )
+
+    def _stored(self) -> Status | None:
         try:
             raw = self._path.read_bytes()
         except FileNotFoundError:
-            return ()
+            return None
         except OSError as error:
             raise storage_error("read", self._path, error) from None
-        return decode_status(raw, origin=str(self._path)).expansions
+        return decode_status(raw, origin=str(self._path))
 
     def _write(self, status: Status) -> None:
         write_whole(self._path, encode_status(status), attempts=self._folder)

@@ -123,7 +123,7 @@ class _Driver:
             while self._waiting or self._open_flights():
                 if stop.is_set():
                     raise InterruptedRunError(
-                        "interrupted", hint="Finished shards are kept; submit it again."
+                        "interrupted", hint="Finished shards are kept; go on with --resume."
                     )
                 self._look_at_nodes()
                 self._launch()
@@ -172,7 +172,7 @@ class _Driver:
         elif now - self._lonely_since > LONELY_SECONDS:
             raise OutputError(
                 f"no usable node for {LONELY_SECONDS:.0f} s",
-                hint="Finished shards are kept; bring nodes back and submit the same again.",
+                hint="Finished shards are kept; bring nodes back and go on with --resume.",
             )
 
     def _launch(self) -> None:
@@ -182,13 +182,17 @@ class _Driver:
             shard = ready.popleft()
             node = self._fleet.pick(self._busy(), avoid=self._avoid.get(shard.name, frozenset()))
             if node is None:
+                # One that avoids nodes must not keep the others from those.
+                if shard.name in self._avoid:
+                    continue
                 return
             self._waiting.remove(shard)
             self._flights.append(self._tower.start(shard, node, now=now))
 
     def _has_room(self) -> bool:
+        """Whether another attempt may begin; those of no more use, which a lost node keeps, don't count."""
         limit = self._options.max_in_flight
-        return limit is None or len(self._flights) < limit
+        return limit is None or sum(self._is_open(flight.shard) for flight in self._flights) < limit
 
     def _busy(self) -> Counter[str]:
         return Counter(flight.node.node_id for flight in self._flights)
@@ -347,5 +351,5 @@ class _Driver:
         raise OutputError(
             f"{len(self._failed)} of {len(self._committer.plan.shards)} shards failed, each after "
             f"{self._options.tries} attempts; {name}: {reason}",
-            hint="The other shards are kept; mend the cause and submit the same again.",
+            hint="The other shards are kept; mend the cause and go on with --resume.",
         )

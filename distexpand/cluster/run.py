@@ -1,7 +1,8 @@
 """A run on a cluster from its first look to the manifest: preflight, lease, shards, publishing."""
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -73,17 +74,29 @@ def run_on_cluster(
         check_room(committer, readers, output)
         if fleet is None:
             fleet = checked_fleet(plan, output, readers, mode=mode, options=options, events=events)
-        try:
+        with _cluster_needed():
             drive(committer, fleet, options=options, stop=stop, events=events)
-        except ray.exceptions.RayError as error:
-            raise OutputError(
-                f"lost the cluster: {str(error).strip().splitlines()[0]}",
-                hint="Finished shards are kept; when the cluster is back, submit the same again.",
-            ) from None
+        # Each attempt looks at its own reading only; no source may have changed between two of them.
+        for reader in readers:
+            reader.check_unchanged()
         committer.publish(read_side_files(plan, readers))
     return True
 
 
+@contextmanager
+def _cluster_needed() -> Iterator[None]:
+    """Map what Ray says when it is gone to an error of ours."""
+    try:
+        yield
+    except ray.exceptions.RayError as error:
+        said = str(error).strip() or type(error).__name__
+        raise OutputError(
+            f"lost the cluster: {said.splitlines()[0]}",
+            hint="Finished shards are kept; when the cluster is back, go on with --resume.",
+        ) from None
+
+
+@_cluster_needed()
 def checked_fleet(
     plan: Plan,
     output: Path,
@@ -98,6 +111,7 @@ def checked_fleet(
     Raises:
         UsageError: the cluster can't do this work as it is called; says which node and why.
         StorageError: a node lacks a source, space, or an answer.
+        OutputError: the cluster is gone.
     """
     transforms = needs_torch(plan)
     nodes = first_nodes(options, lambda message: events(Noted(message=message)))

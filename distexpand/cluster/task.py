@@ -25,7 +25,7 @@ from distexpand.engine.transforms import single_threaded_shard
 from distexpand.errors import DistexpandError, StorageError
 from distexpand.intake.pins import pin_of
 from distexpand.plan.model import ShardPlan
-from distexpand.storage.local import LocalOutput, LocalSource
+from distexpand.storage.local import LocalOutput, LocalSource, storage_error
 from distexpand.storage.ranges import RangeReader
 
 _REPORT_SECONDS = 1.0
@@ -77,6 +77,10 @@ def execute_order(order: Order, board: Any) -> Attempted:
     except DistexpandError as error:
         _log(order, node, "failed", reason=error.message)
         return Attempted(node=node, error=error)
+    except OSError as error:  # such as a mount that went stale under a step that nobody expected to fail
+        failure = storage_error("use", error.filename or order.attempts, error)
+        _log(order, node, "failed", reason=failure.message)
+        return Attempted(node=node, error=failure)
     except BaseException as error:
         _log(order, node, "cancelled", reason=type(error).__name__)
         raise
@@ -110,6 +114,11 @@ def opened_sources(sources: tuple[OrderedSource, ...]) -> Iterator[Mapping[int, 
 
 
 def _execute(order: Order, advance: Callable[[int], None]) -> Receipt:
+    """Execute the shard in a thread of its own.
+
+    A cancel interrupts the main thread at any place, perhaps twice. There it could close an attempt
+    under threads that still write, which would then write into whatever file is opened next.
+    """
     stop = threading.Event()
     key = order.attempt.removeprefix(f"{order.shard.name}.")
     output = LocalOutput(Path(order.attempts), key=key)
@@ -117,9 +126,11 @@ def _execute(order: Order, advance: Callable[[int], None]) -> Receipt:
         single_threaded_shard(order.shard),
         opened_sources(order.sources) as readers,
         ThreadPoolExecutor(order.threads) as pool,
+        ThreadPoolExecutor(1) as lane,
     ):
+        engine = ShardEngine(readers, pool, stop)
         try:
-            return ShardEngine(readers, pool, stop).execute(order.shard, output, advance)
+            return lane.submit(engine.execute, order.shard, output, advance).result()
         finally:
             stop.set()
 

@@ -86,16 +86,25 @@ def _version_problem(view: NodeView, node: Node, wanted: Expected) -> Distexpand
         ("Python", _minor(mine.python), _minor(theirs.python)),
         ("distexpand", mine.package[:12], theirs.package[:12]),
     ]
-    libraries = dict(theirs.libraries)
     if wanted.transforms:
-        pairs += [("torch", dict(mine.libraries).get("torch", "none"), libraries.get("torch", "none"))]
+        pairs += [("torch", _release(mine.libraries), _release(theirs.libraries))]
     for name, here, there in pairs:
         if here != there:
             return UsageError(
                 f"node {node.name} runs {name} {there}, the driver {here}",
                 hint="Every node has to run the same versions; `submit` sends this package along.",
             )
+    if wanted.transforms and "torch" not in dict(theirs.libraries):
+        return UsageError(
+            f"node {node.name} has no torch, which this recipe's scales, casts or blends need",
+            hint="Install it on every node, or let `submit --pip torch` do it for the job.",
+        )
     return None
+
+
+def _release(libraries: tuple[tuple[str, str], ...]) -> str:
+    """Return torch's version without its build: that for a GPU computes the same on a processor."""
+    return dict(libraries).get("torch", "none").partition("+")[0]
 
 
 def _minor(version: str) -> str:

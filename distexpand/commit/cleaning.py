@@ -53,23 +53,25 @@ def clean_output(output: Path) -> Cleaned:
         )
     before = _files(left)
     if work.path.exists():
-        _clean_work(output, finished=finished)
+        _clean_work(output)
     clear_done(work)
     after = _files(left)
     gone = before.keys() - after.keys()
     return Cleaned(files=len(gone), bytes=sum(before[path] for path in gone), finished=finished)
 
 
-def _clean_work(output: Path, *, finished: bool) -> None:
+def _clean_work(output: Path) -> None:
     lock = knock(output)
     try:
+        # Another run may have come and gone since the first look.
+        finished = (output / MANIFEST_NAME).exists()
         for folder in current(output).path.glob(f"{PREFLIGHT_PREFIX}*"):
             shutil.rmtree(folder, ignore_errors=True)
         work = current(output)
         if not work.exists() or (finished and not work.obsolete.exists()):
             dismantle(work)
             return
-        lease = enter(output, lock)
+        lease = enter(output, lock, before=work)
         lock = -1
         try:
             receipts = read_journal(lease.work.journal).values()

@@ -81,7 +81,7 @@ class Committer:
             if self.finished:
                 wd.dismantle(self._work)
                 return
-            self._lease = enter(output, lock, run=run)
+            self._lease = enter(output, lock, run=run, before=self._work)
             self._work, lock = self._lease.work, -1
             self._begin(mode, obsolete)
         except BaseException:
@@ -204,7 +204,7 @@ class Committer:
         """
         self.require_held()
         attempt = self._work.attempts / receipt.attempt
-        if not attempt.exists() or attempt.stat().st_size != receipt.size:
+        if _size(attempt) != receipt.size:
             raise OutputError(f"{attempt}: isn't the file of {receipt.size} bytes that its receipt names")
         append_receipt(self._work.journal, receipt)
         _rename(attempt, self._output / receipt.shard)
@@ -265,6 +265,15 @@ def _require_same(same: bool, output: Path) -> None:
             f"{output}: was begun with another plan (recipe, sources or shard size differ)",
             hint="Call with the same recipe and options, or use --overwrite to start anew.",
         )
+
+
+def _size(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise storage_error("read", path, error) from None
 
 
 def _rename(attempt: Path, final: Path) -> None:

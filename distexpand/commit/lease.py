@@ -17,6 +17,7 @@ whether it changes.
 
 import fcntl
 import json
+import math
 import os
 import secrets
 import socket
@@ -38,6 +39,7 @@ PATIENCE_SECONDS = 20.0
 
 _AGAIN_SECONDS = 0.5
 _HOLDER_BYTES = 1024
+_FIRST_TERMS = 900_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +72,15 @@ class Lease:
 
     def lost(self) -> bool:
         """Whether another run has taken the output over."""
-        return self._holder is not None and not self.work.holder.exists()
+        if self._holder is None:
+            return False
+        try:
+            self.work.holder.stat()
+        except FileNotFoundError:
+            return True
+        except OSError:  # a mount that stalls says nothing of others
+            return False
+        return False
 
     def _keep_beat(self, holder: Holder) -> None:
         beat = holder.beat
@@ -111,9 +121,14 @@ def knock(output: Path, *, wait: float = 0.0, told: Callable[[str], None] | None
     while True:
         descriptor = _locked(output)
         if descriptor is not None:
-            if not _is_alive(current(output)):
+            alive = True
+            try:
+                alive = _is_alive(current(output))
+            finally:
+                if alive:
+                    os.close(descriptor)
+            if not alive:
                 return descriptor
-            os.close(descriptor)
         if time.monotonic() >= deadline:
             _refuse(output)
         if told is not None:
@@ -122,20 +137,21 @@ def knock(output: Path, *, wait: float = 0.0, told: Callable[[str], None] | None
         time.sleep(_AGAIN_SECONDS)
 
 
-def enter(output: Path, lock: int, *, run: str = "") -> Lease:
+def enter(output: Path, lock: int, *, run: str = "", before: WorkDirectory | None = None) -> Lease:
     """Become the output's committer: take the run's folder over, or make the first.
 
     Args:
         output: whose lock was got by `knock`.
         lock: the lock's descriptor.
         run: a name by which people find this run, such as a job's.
+        before: the term that was looked at and is to be taken over; the newest, if not given.
 
     Raises:
         OutputTakenError: another run was faster.
         StorageError: the folder can't be made.
     """
-    before = current(output)
-    work = WorkDirectory(output=output, term=before.term + 1)
+    before = before or current(output)
+    work = WorkDirectory(output=output, term=before.term + 1 if before.term > 1 else _first_term())
     try:
         if before.term:
             before.run.rename(work.run)
@@ -158,12 +174,25 @@ def enter(output: Path, lock: int, *, run: str = "") -> Lease:
     return Lease(lock, work, holder)
 
 
+def _first_term() -> int:
+    """Return a number that no earlier run of this output had.
+
+    Were it the same each time, who lost a run that is over by now would take the next one for its own.
+    """
+    return 2 + secrets.randbelow(_FIRST_TERMS)
+
+
 def _make_first(work: WorkDirectory) -> None:
-    """Make the folder of the first term, unless others had it and are in a later one."""
-    work.run.mkdir()
-    if current(work.output).term != work.term:
-        work.run.rmdir()
+    """Make the folder of the first term, unless others had it and are in a later one.
+
+    Of several that begin at once one makes the folder of term 1, which nobody works in.
+    """
+    begun = WorkDirectory(output=work.output, term=1)
+    begun.run.mkdir()
+    if current(work.output).term != begun.term:
+        begun.run.rmdir()
         raise FileExistsError
+    begun.run.rename(work.run)
 
 
 def read_holder(work: WorkDirectory) -> Holder | None:
@@ -205,8 +234,8 @@ def _is_alive(work: WorkDirectory) -> bool:
     seen, holder = _raw(work), read_holder(work)
     if seen is None or (holder is not None and holder.place == _place(work.path)):
         return False
-    until = time.monotonic() + PATIENCE_SECONDS
-    while time.monotonic() < until:
+    # Looks are counted, not seconds: one that takes a minute, as storage stalls, stalls the beat too.
+    for _ in range(math.ceil(PATIENCE_SECONDS / _AGAIN_SECONDS)):
         time.sleep(_AGAIN_SECONDS)
         if (now := _raw(work)) != seen:
             return now is not None
@@ -214,10 +243,17 @@ def _is_alive(work: WorkDirectory) -> bool:
 
 
 def _raw(work: WorkDirectory) -> bytes | None:
+    """Return the holder's file, or nothing if there is none.
+
+    Raises:
+        StorageError: it can't be read, which says nothing of the holder.
+    """
     try:
         return work.holder.read_bytes()
-    except OSError:
+    except FileNotFoundError:
         return None
+    except OSError as error:
+        raise storage_error("read", work.holder, error) from None
 
 
 def _refuse(output: Path) -> None:

@@ -196,8 +196,10 @@ def dismantle(work: WorkDirectory) -> None:
     remove(work.notice)
     aside = work.output / f"{DONE_PREFIX}{secrets.token_hex(8)}"
     try:
-        if work.run.exists():
+        if work.term:
             work.run.rename(aside)
+    except FileNotFoundError:  # another run has taken it over: the lock is that one's
+        return
     except OSError as error:
         raise storage_error("remove", work.run, error) from None
     remove(work.lock)

@@ -26,7 +26,7 @@ _KINDS = (
         "a named secret",
         re.compile(
             r"\b(aws_secret_access_key|aws_session_token|secret|passwd|password|api[_-]?key|access[_-]?key|"
-            r"(auth|access|bearer|hf)?[_-]?token)\b[\"']?\s*[:=]\s*[\"']?[^\s\"'{\[]{8,}",
+            r"(auth|access|bearer|hf)?[_-]?token)\b[\"']?\s*[:=]\s*[\"']?[^\s\"'{\[<]{8,}",
             re.IGNORECASE,
         ),
     ),

@@ -1,9 +1,9 @@
 """A job's log as a stream of lines that survives a lost connection.
 
-Ray sends a log over a web socket from its beginning on. After a lost connection
-it is asked for again and what is known already is skipped, so that no line comes
-twice and none is missed. Rejected: asking for the whole log every second, which
-at the end of a long run is most of the traffic.
+Ray sends a log over a web socket from its beginning on. After a lost connection,
+or a minute of silence, it is asked for again and what is known already is
+skipped, so that no line comes twice and none is missed. Rejected: asking for the
+whole log every second, which at the end of a long run is most of the traffic.
 """
 
 import asyncio
@@ -100,7 +100,7 @@ async def _unseen(
                     told(job)
                 silent += 1
                 # A connection may be gone without a word, while others still get through.
-                if silent >= _MOST_SILENT or (job is not None and job.over):
+                if silent >= _MOST_SILENT:
                     raise TimeoutError(name)
                 continue
             try:

@@ -137,6 +137,20 @@ def test_another_plan_needs_overwrite(folder: Folder) -> None:
     assert identities(folder.path / "out0") == made
 
 
+def test_a_file_that_went_is_made_anew_with_overwrite(folder: Folder) -> None:
+    folder.write(folder.entry("out0"))
+    assert folder.run().code == 0
+    lost = folder.path / "out0" / "config.json"
+    lost.unlink()
+    refused = folder.run()
+    assert refused.code == 1
+    assert "`overwrite: true`" in by_name(refused.document)["out0"]["error"]["hint"]
+    folder.write(folder.entry("out0", overwrite=True))
+    assert folder.run().code == 0
+    assert lost.exists()
+    assert folder.hooks() == ["out0", "out0"]
+
+
 def test_overwrite_never_takes_what_is_not_ours(folder: Folder) -> None:
     (folder.path / "out0").mkdir()
     (folder.path / "out0" / "thesis.txt").write_text("mine")

@@ -153,6 +153,27 @@ def test_an_expansion_that_left_the_file_leaves_the_status(batch: Batch) -> None
     assert names == ["out1", "out2", "out3"]
 
 
+def test_another_list_s_status_is_refused(batch: Batch, tmp_path: Path) -> None:
+    StatusFile(batch).open()
+    before = batch.status.read_bytes()
+    path = tmp_path / "c.yml"
+    listed = [{"recipe": "r.yml", "output": "else"}]
+    path.write_text(json.dumps({"status": "b.status.json", "expansions": listed}))
+    with pytest.raises(UsageError, match=r"the status of another list, .*b\.yml"):
+        StatusFile(read_batch(path)).open()
+    assert batch.status.read_bytes() == before
+
+
+def test_a_message_with_bytes_that_are_no_text_spoils_no_status(batch: Batch) -> None:
+    board = StatusFile(batch)
+    board.open()
+    failure = Failure(kind="UsageError", message="out: holds caf\udce9.txt")
+    board.update(batch.expansions[0], lambda entry: replace(entry, error=failure))
+    error = board.entry(batch.expansions[0]).error
+    assert error is not None
+    assert error.message == "out: holds caf?.txt"
+
+
 def test_what_a_killed_change_left_is_removed(batch: Batch) -> None:
     StatusFile(batch).open()
     left = batch.status.with_name(f"{batch.status.name}.locks") / f"{batch.status.name}.0123"

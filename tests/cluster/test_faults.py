@@ -66,6 +66,12 @@ def _watched(output: Path, local: Path) -> Iterator[None]:
     assert not [*output.glob(".distexpand*")]
 
 
+def _bury(cluster: RayCluster, node: Node) -> None:
+    """Kill a host and wait until the cluster knows, so that the next run isn't held up by it."""
+    cluster.kill_host(node)
+    cluster.wait_for_death(node)
+
+
 def _bounded(job: Job) -> bool:
     shards = [event.shard for event in job.lost]
     return all(shards.count(shard) < DEFAULT_TRIES for shard in shards)
@@ -81,7 +87,7 @@ def test_worker_raylet_and_host_killed(cluster: RayCluster, model: Path, local: 
         job.until_shards(4)
         cluster.kill_host(host)
         end = job.ended()
-    cluster.kill_host(raylet)
+    _bury(cluster, raylet)
     assert (end.exit_code, end.message) == (0, "")
     assert _bounded(job)
     assert job.lost
@@ -132,7 +138,7 @@ def test_disk_full_for_one_node(cluster: RayCluster, model: Path, local: Path, t
     with _watched(tmp_path / "out", local):
         job = Job(cluster, model, tmp_path / "out", tmp_path / "log")
         end = job.ended()
-    cluster.kill_host(full)
+    _bury(cluster, full)
     assert end.exit_code == 0
     assert _bounded(job)
     assert job.lost
@@ -181,7 +187,7 @@ def test_slow_node(cluster: RayCluster, model: Path, local: Path, tmp_path: Path
         before = digests(output)
         wait_until(lambda: not slow.worker_pids(TASK), seconds=30, what="the slow node's attempts to end")
         assert digests(output) == before
-    cluster.kill_host(slow)
+    _bury(cluster, slow)
     assert end.exit_code == 0
     assert _bounded(job)
     # A worker that doesn't answer for ten seconds is taken for dead.
@@ -230,7 +236,7 @@ def test_out_of_memory_on_one_node(cluster: RayCluster, model: Path, local: Path
             wait_until(lambda: job.lost != [], seconds=30, what="a worker to be ended")
         host_processes.send(small.worker_pids(), signal.SIGCONT)
         end = job.ended()
-    cluster.kill_host(small)
+    _bury(cluster, small)
     assert end.exit_code == 0
     assert _bounded(job)
     assert "out of memory: Ray's memory monitor ended the worker" in {event.reason for event in job.lost}

@@ -46,7 +46,10 @@ def test_ordinary_texts_pass() -> None:
     texts = {name: published.text for name, published in PUBLISHED.items()} | {
         "tokens": "tokenizer_source: base\ntokenizer: {tokens: {x: y}}\nembed_tokens: 1",
         "places": "NAME=/models/sk-learn/hf_models/AKIA",
+        "languages": "org/mistral-7b-sk-instruct-finetuned-v2, /models/hf_checkpointconverted",
+        "special tokens": "pad_token: <|endoftext|>\neos-token: <|endoftext|>",
         "pip": "torch>=2.6",
         "url": "https://huggingface.co/mistralai/Mistral-7B-v0.1@main",
     }
-    refuse_credentials(texts, environment={})
+    model = "mistralai/Mistral-7B-v0.1"
+    refuse_credentials(texts | {"model": model}, environment={"TOKENIZER_MODEL": model})

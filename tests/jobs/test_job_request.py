@@ -164,6 +164,19 @@ def test_what_is_missing_is_read_from_the_log() -> None:
         assert parse_missing(line) == ()
 
 
+def test_a_model_may_be_called_like_a_secret() -> None:
+    places = {"org/my-token": "/models/my-token-large"}
+    named = asked("{model: org/my-token, layer_map: [[0, 3]]}", places=places)
+    assert decode_request(encode_request(named)) == named
+
+
+def test_a_credential_in_a_model_s_name_is_not_repeated() -> None:
+    secret = secrets.token_hex(20)
+    with pytest.raises(UsageError, match="--model, 1") as raised:
+        asked(places={f"https://user:{secret}@host/a": "/models/a"})
+    assert secret not in raised.value.message + raised.value.hint
+
+
 def test_a_request_keeps_its_output_s_spelling_apart_from_dots() -> None:
     assert asked(output="/a//b/./c/").output == "/a/b/c"
     assert asked(output="//a").output == "/a"

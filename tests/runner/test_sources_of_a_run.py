@@ -151,7 +151,9 @@ def test_what_a_run_syncs(tmp_path: Path, model: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(os, "fsync", fsync)
     output = tmp_path / "deep" / "er" / "out"
     run_plan(small_plan(COPIES, model), output)
-    work = output / WORK_DIRECTORY / "run-000001"
+    [journal] = {path for path in synced if path.endswith("/journal.jsonl")}
+    work = Path(journal).parent
+    assert work.parent == output / WORK_DIRECTORY
     for folder in (
         output,
         output.parent,
