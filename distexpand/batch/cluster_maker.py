@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING
 from distexpand.batch.document import Expansion
 from distexpand.batch.making import Errand, Outcome, interrupted
 from distexpand.batch.status import Failure
-from distexpand.cluster.events import Event, RunBegan
+from distexpand.cluster.events import Event, RunBegan, RunEnded
 from distexpand.cluster.options import ClusterOptions
 from distexpand.errors import DistexpandError, RecipeError
 from distexpand.jobs.client import Submission, stop_job
 from distexpand.jobs.connection import connect
 from distexpand.jobs.follow import failure
-from distexpand.jobs.request import JobRequest, make_request, work_id
+from distexpand.jobs.request import JobRequest, make_request
 from distexpand.jobs.session import run_job
 from distexpand.plan.pack import DEFAULT_SHARD_SIZE
 
@@ -65,7 +65,7 @@ class ClusterMaker:
         error = failure(outcome)
         if error is not None:
             return interrupted() if errand.child.stop.is_set() else _failed(error)
-        return Outcome(code=0, plan=course.plan, key=work_id(request))
+        return Outcome(code=0, plan=course.plan, key=course.plan)
 
     def _request(self, expansion: Expansion) -> JobRequest:
         return make_request(
@@ -97,6 +97,8 @@ class _Course:
         if isinstance(event, RunBegan):
             self.plan = event.plan
             self._errand.began(self.jobs[-1], event.plan)
+        if isinstance(event, RunEnded) and event.plan:
+            self.plan = event.plan
 
     def other(self, line: str) -> None:
         """What else is in its log stays there."""

@@ -8,6 +8,7 @@ killed driver.
 """
 
 import math
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -39,6 +40,7 @@ class Demand:
         self._asked = -math.inf
         self._task = ray.remote(max_retries=0)(_take_a_node)
         self._waiting: list[Any] = []
+        self._example: Node | None = None
 
     def want(self, waiting: int, under_way: int, fleet: Fleet) -> None:
         """Ask for the nodes that would let all shards that wait begin; at most every few seconds.
@@ -53,7 +55,8 @@ class Demand:
         self._asked = self._clock()
         if self._waiting:
             _, self._waiting = ray.wait(self._waiting, num_returns=len(self._waiting), timeout=0)
-        example = _usual(fleet)
+        # Where all nodes are gone, what is asked for is what was there.
+        example = self._example = _usual(fleet) or self._example
         missing = _missing(waiting, under_way, fleet, self._options, example.slots) if example else 0
         while len(self._waiting) > missing:
             ray.cancel(self._waiting.pop())
@@ -67,7 +70,9 @@ class Demand:
             ray.cancel(self._waiting.pop())
 
 
-def first_nodes(options: ClusterOptions, told: Callable[[str], None]) -> dict[str, Node]:
+def first_nodes(
+    options: ClusterOptions, told: Callable[[str], None], stop: threading.Event
+) -> dict[str, Node]:
     """Return the usable nodes; if there are none, ask for one and wait as long as the options say."""
     nodes = usable_nodes(options)
     if nodes or not options.wait_for_nodes:
@@ -75,8 +80,7 @@ def first_nodes(options: ClusterOptions, told: Callable[[str], None]) -> dict[st
     told(f"the cluster has no node yet; waiting up to {options.wait_for_nodes:.0f} s for one")
     demand = ray.remote(max_retries=0)(_take_a_node).options(num_cpus=1).remote()
     until = time.monotonic() + options.wait_for_nodes
-    while not nodes and time.monotonic() < until:
-        time.sleep(1)
+    while not nodes and time.monotonic() < until and not stop.wait(1):
         nodes = usable_nodes(options)
     ray.cancel(demand)
     return nodes

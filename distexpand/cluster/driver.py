@@ -10,14 +10,14 @@ under a name that nobody will ever commit.
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from distexpand.cluster.board import Board, Sighting
+from distexpand.cluster.board import Board, Look
 from distexpand.cluster.demand import Demand
 from distexpand.cluster.events import (
     AttemptDoubled,
@@ -37,7 +37,7 @@ from distexpand.cluster.orphans import Orphans
 from distexpand.cluster.task import Attempted
 from distexpand.commit.committer import Committer
 from distexpand.engine.receipt import Receipt
-from distexpand.errors import InterruptedRunError, OutputError
+from distexpand.errors import InterruptedRunError, OutputError, OutputTakenError
 from distexpand.plan.codec import plan_digest
 from distexpand.plan.model import ShardPlan
 
@@ -108,7 +108,7 @@ class _Driver:
         self._failed: dict[str, str] = {}
         self._avoid: dict[str, frozenset[str]] = {}
         self._paces: list[float] = []
-        self._sightings: Mapping[str, Sighting] = {}
+        self._look = Look(age=0.0, sightings={})
         self._orphans = Orphans(committer.attempts)
         self._demand = Demand(options)
         self._not_before: dict[str, float] = {}
@@ -169,9 +169,9 @@ class _Driver:
         if self._lonely_since is None:
             self._lonely_since = now
             self._events(Noted(message="no usable node is left; waiting for one", level="warning"))
-        elif now - self._lonely_since > LONELY_SECONDS:
+        elif now - self._lonely_since > max(LONELY_SECONDS, self._options.wait_for_nodes):
             raise OutputError(
-                f"no usable node for {LONELY_SECONDS:.0f} s",
+                f"no usable node for {now - self._lonely_since:.0f} s",
                 hint="Finished shards are kept; bring nodes back and go on with --resume.",
             )
 
@@ -213,11 +213,17 @@ class _Driver:
 
     def _take(self, flight: Flight, receipt: Receipt) -> None:
         """Commit a whole attempt, unless another one was faster."""
-        self._fleet.succeeded(flight.node.node_id)
         if not self._is_open(flight.shard):
             self._orphans.add(flight.attempt)
             return
-        self._committer.commit(receipt)
+        try:
+            self._committer.commit(receipt)
+        except OutputTakenError:
+            raise
+        except OutputError as error:  # the node sees another directory by now
+            self._lose(flight, Lost(reason=error.message))
+            return
+        self._fleet.succeeded(flight.node.node_id)
         self._paces.append(receipt.seconds / max(1, receipt.size))
         self._events(
             ShardDone(
@@ -274,7 +280,7 @@ class _Driver:
             if not ready:
                 return
             with suppress(ray.exceptions.RayError):
-                self._sightings = ray.get(self._asked, timeout=_BOARD_SECONDS)
+                self._look = ray.get(self._asked, timeout=_BOARD_SECONDS)
                 self._heard = now
         self._asked = self._board.read.remote()
 
@@ -282,7 +288,7 @@ class _Driver:
         best: dict[str, int] = {}
         workers = []
         for flight in self._flights:
-            seen = self._sightings.get(flight.attempt)
+            seen = self._look.sightings.get(flight.attempt)
             done = seen.done_bytes if seen else 0
             if self._is_open(flight.shard):
                 best[flight.shard.name] = max(done, best.get(flight.shard.name, 0))
@@ -311,10 +317,12 @@ class _Driver:
                 self._double(flights, reasons[0], now)
 
     def _pace(self, flight: Flight, now: float) -> Pace:
-        seen, elapsed = self._sightings.get(flight.attempt), now - flight.began
+        seen, elapsed = self._look.sightings.get(flight.attempt), now - flight.began
         return Pace(
             elapsed=elapsed,
-            silence=min(seen.age, elapsed) if seen else elapsed,
+            silence=min(seen.age if seen else self._look.age, elapsed),
+            stalled=seen.stalled if seen else 0.0,
+            begun=seen is not None,
             done_bytes=seen.done_bytes if seen else 0,
             size=flight.shard.size,
         )

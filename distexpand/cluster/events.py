@@ -95,7 +95,7 @@ class AttemptDoubled:
 class RunEnded:
     """The run is over: `exit_code` as the command line's; `kind`, `message`, `hint` of the error, if any.
 
-    `made` is false where the output was finished already.
+    `made` is false where the output was finished already; `plan` is the plan's digest, if it got so far.
     """
 
     exit_code: int
@@ -104,6 +104,7 @@ class RunEnded:
     hint: str
     seconds: float
     made: bool = True
+    plan: str = ""
 
 
 Event = Noted | RunBegan | Progressed | ShardDone | AttemptLost | AttemptDoubled | RunEnded

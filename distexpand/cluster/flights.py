@@ -13,7 +13,7 @@ from distexpand.errors import StorageError
 from distexpand.plan.model import Plan, ShardPlan
 from distexpand.plan.operations import sources_of
 
-_RESULT_SECONDS = 30.0
+_RESULT_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,11 +97,7 @@ def landed(flights: list[Flight], *, wait: float) -> list[Flight]:
 
 
 def outcome(flight: Flight) -> Attempted | Lost:
-    """Return how a flight that has landed ended.
-
-    Raises:
-        Exception: a defect of ours; it shows as it is.
-    """
+    """Return how a flight that has landed ended; what nobody foresaw is in the worker's log."""
     try:
         attempted: Attempted = ray.get(flight.reference, timeout=_RESULT_SECONDS)
     except ray.exceptions.OutOfMemoryError:
@@ -111,7 +107,7 @@ def outcome(flight: Flight) -> Attempted | Lost:
     except ray.exceptions.RayTaskError as error:
         if isinstance(error.cause, MemoryError):
             return Lost(reason="out of memory: the worker could allocate no more")
-        raise error.cause or error from None
+        return Lost(reason=f"{type(error.cause or error).__name__}: {error.cause or error}")
     except ray.exceptions.RayError as error:
         return Lost(reason=_lost_reason(error))
     return attempted

@@ -28,6 +28,9 @@ from distexpand.errors import DistexpandError, StorageError, UsageError
 from distexpand.storage.local import WORK_DIRECTORY, storage_error
 
 ANSWER_SECONDS = 60.0
+INSTALL_SECONDS = 600.0
+"""For nodes that first have to install what the job brings (`--pip`)."""
+
 _FETCH_SECONDS = 10.0
 
 
@@ -126,7 +129,7 @@ def _answers(
     """Wait for the nodes' answers; return them, and the errors of nodes that gave none."""
     if not asked:
         return {}, {}
-    ready, _ = ray.wait(list(asked.values()), num_returns=len(asked), timeout=ANSWER_SECONDS)
+    ready, _ = ray.wait(list(asked.values()), num_returns=len(asked), timeout=_patience())
     answers, wrong, came = {}, {}, set(ready)
     for key, reference in asked.items():
         if reference not in came:
@@ -144,9 +147,13 @@ def _answers(
     return answers, wrong
 
 
+def _patience() -> float:
+    return INSTALL_SECONDS if ray.get_runtime_context().runtime_env.get("pip") else ANSWER_SECONDS
+
+
 def _silence(node: Node) -> DistexpandError:
     return StorageError(
-        f"node {node.name} didn't answer within {ANSWER_SECONDS:.0f} s",
+        f"node {node.name} didn't answer within {_patience():.0f} s",
         hint="Is it overloaded, or does its mount of a source or the output hang?",
     )
 

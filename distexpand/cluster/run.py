@@ -24,7 +24,7 @@ from distexpand.commit.manifest import MANIFEST_NAME
 from distexpand.commit.work_directory import current
 from distexpand.engine.space import disk_bytes, small_file_bytes
 from distexpand.engine.transforms import needs_torch
-from distexpand.errors import DistexpandError, OutputError
+from distexpand.errors import DistexpandError, InterruptedRunError, OutputError
 from distexpand.plan.model import Plan
 from distexpand.runner.sources import read_side_files, source_stamps
 from distexpand.storage.ranges import RangeReader
@@ -60,9 +60,10 @@ def run_on_cluster(
         DistexpandError: what went wrong; finished shards stay for a resume.
     """
     events = counting(events, run=options.run)
-    fleet: Fleet | None = None
-    if not _looks_finished(output, mode):
-        fleet = checked_fleet(plan, output, readers, mode=mode, options=options, events=events)
+    check = partial(
+        checked_fleet, plan, output, readers, mode=mode, options=options, stop=stop, events=events
+    )
+    fleet = None if _looks_finished(output, mode) else check()
 
     def tell(message: str) -> None:
         events(Noted(message=message))
@@ -72,8 +73,7 @@ def run_on_cluster(
             return False
         committer.hold_sources(source_stamps(plan, readers))
         check_room(committer, readers, output)
-        if fleet is None:
-            fleet = checked_fleet(plan, output, readers, mode=mode, options=options, events=events)
+        fleet = fleet or check()
         with _cluster_needed():
             drive(committer, fleet, options=options, stop=stop, events=events)
         # Each attempt looks at its own reading only; no source may have changed between two of them.
@@ -104,6 +104,7 @@ def checked_fleet(
     *,
     mode: OutputMode,
     options: ClusterOptions,
+    stop: threading.Event,
     events: EventSink,
 ) -> Fleet:
     """Return the cluster's nodes, each of which was looked at and found fit.
@@ -112,9 +113,12 @@ def checked_fleet(
         UsageError: the cluster can't do this work as it is called; says which node and why.
         StorageError: a node lacks a source, space, or an answer.
         OutputError: the cluster is gone.
+        InterruptedRunError: `stop` was set.
     """
     transforms = needs_torch(plan)
-    nodes = first_nodes(options, lambda message: events(Noted(message=message)))
+    nodes = first_nodes(options, lambda message: events(Noted(message=message)), stop)
+    if stop.is_set():
+        raise InterruptedRunError("interrupted", hint="Nothing was begun.")
     require_feasible(nodes, options, transforms=transforms)
     wanted = _expected(plan, output, readers, mode=mode, transforms=transforms)
     wrong = check_nodes(nodes, wanted)

@@ -33,7 +33,7 @@ DONE_PREFIX = f"{WORK_DIRECTORY}-done-"
 
 _NOTICE = """This directory holds an expansion that isn't finished: it was interrupted or is still running.
 It has no manifest (distexpand.json) yet, so don't use the weights that are here.
-To go on, call the same `distexpand run` again with --resume.
+To go on, call the same `distexpand run` again with --resume, or submit it or start its batch again.
 """
 
 

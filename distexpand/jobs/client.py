@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import distexpand
-from distexpand.errors import StorageError, UsageError
+from distexpand.errors import OutputTakenError, StorageError
 from distexpand.jobs.connection import JobTakenError, UnknownJobError, answering, details, job_error
 from distexpand.jobs.credentials import refuse_credentials
 from distexpand.jobs.request import (
@@ -93,7 +93,7 @@ def submit(
         driver_on_worker: place the driver on a node that has CPUs, not on the head.
 
     Raises:
-        UsageError: another job is making this output.
+        OutputTakenError: another job is making this output.
         DistexpandError: the cluster can't be reached, or refuses.
     """
     refuse_credentials({f"--pip, {n}.": package for n, package in enumerate(packages, start=1)})
@@ -118,7 +118,7 @@ def _refuse_other(jobs: Sequence[Job], output: str) -> None:
     """Refuse a second way to make an output; who slips through is kept out by the output's lease."""
     other = next((job for job in jobs if job.output == output and not job.over), None)
     if other is not None:
-        raise UsageError(
+        raise OutputTakenError(
             f"{output}: job {other.id} is making this output by another recipe or with other options",
             hint=f"Wait for it, or end it with: distexpand jobs stop {other.id}",
         )

@@ -5,7 +5,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +22,7 @@ from distexpand.commit.work_directory import current, stored_plan
 from distexpand.errors import DistexpandError, OutputError, UsageError
 from distexpand.jobs.event_log import EventLog
 from distexpand.jobs.request import JobRequest, decode_request
-from distexpand.plan.codec import same_work
+from distexpand.plan.codec import plan_digest, same_work
 from distexpand.plan.model import Plan
 
 _BUG = 1
@@ -38,8 +38,9 @@ def drive(encoded: str, *, run: str) -> int:
     started = time.monotonic()
     kind = message = hint = ""
     exit_code, made = 0, True
+    plans: list[Plan] = []
     try:
-        made = _run(decode_request(encoded), log, run)
+        made = _run(decode_request(encoded), log, run, planned=plans.append)
     except DistexpandError as error:
         kind, message, hint = type(error).__name__, error.message, error.hint
         exit_code = error.exit_code
@@ -55,27 +56,29 @@ def drive(encoded: str, *, run: str) -> int:
             hint=hint,
             seconds=time.monotonic() - started,
             made=made,
+            plan=plan_digest(plans[0]) if plans else "",
         )
     )
     return exit_code
 
 
-def _run(request: JobRequest, log: EventLog, run: str) -> bool:
-    """Run the request and return whether there was anything to do."""
+def _run(request: JobRequest, log: EventLog, run: str, *, planned: Callable[[Plan], None]) -> bool:
+    """Run the request and return whether there was anything to do; `planned` is told the plan."""
     stop = threading.Event()
     with _stopping(stop):
-        planned = plan_expansion(
+        expansion = plan_expansion(
             request.recipe, origin=request.origin, places=request.places, shard_size=request.shard_size
         )
-        for finding in planned.findings:
+        planned(expansion.plan)
+        for finding in expansion.findings:
             log(Noted(message=f"{finding.message} {finding.advice}".strip(), level="warning"))
         output = Path(request.output)
-        mode = _mode(request, planned.plan, output)
+        mode = _mode(request, expansion.plan, output)
         # Ray takes the signal over when it connects, so it is taken back inside.
         with connected("auto", ship=False), _stopping(stop):
             options = replace(request.options, run=run)
             return run_plan_on_cluster(
-                planned.plan, output, mode=mode, options=options, stop=stop, events=log
+                expansion.plan, output, mode=mode, options=options, stop=stop, events=log
             )
 
 

@@ -145,9 +145,18 @@ class _Reader:
             self._told = job.message
             self._display.show(Noted(message=f"waiting: {job.message}"))
 
+    def _last_state(self) -> Job:
+        """Return the job as it is now; once it said how it ended, a cluster that is gone changes nothing."""
+        try:
+            return find_job(self._client, self._job.id)
+        except DistexpandError:
+            if self._ended is None:
+                raise
+            return self._job
+
     def outcome(self) -> Outcome:
         return Outcome(
-            job=find_job(self._client, self._job.id),
+            job=self._last_state(),
             began=self._began,
             ended=self._ended,
             missing=self._missing,

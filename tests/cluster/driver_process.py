@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from distexpand.api import plan_expansion, run_plan_on_cluster
-from distexpand.cluster import preflight, run
+from distexpand.cluster import demand, preflight, run
 from distexpand.cluster.connect import connected
 from distexpand.cluster.events import Event, RunEnded, decode_event, encode_event
 from distexpand.cluster.nodes import Node
@@ -110,7 +110,7 @@ def _run(
     """
     run.check_nodes = _asking_for(short_of)
     preflight.ANSWER_SECONDS = answer_seconds
-    run.usable_nodes = _nodes_named(only)
+    run.usable_nodes = demand.usable_nodes = _nodes_named(only)
     plan = plan_expansion(recipe, origin="recipe.yml", places={"a": model}, shard_size=shard_size).plan
     return run_plan_on_cluster(
         plan,

@@ -108,7 +108,6 @@ def test_limits_are_kept(driver: Driver, wide: Path, tmp_path: Path, long_run: d
     assert digests(tmp_path / "nodes") == long_run
     shares = Counter(event.node for event in events if isinstance(event, ShardDone))
     assert len(shares) == 2
-    assert min(shares.values()) > sum(shares.values()) / 4
     for event in events:
         if isinstance(event, Progressed):
             assert len({worker.node for worker in event.workers}) == len(event.workers) <= 2
