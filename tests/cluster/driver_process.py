@@ -64,8 +64,9 @@ def started_driver(
 ) -> Iterator[Driver]:
     """Start a driver of the cluster at `address`; it ends with the block."""
     command = [*(python or [sys.executable]), __file__, address, "ship" if ship else ""]
+    # Ray lets workers import from the driver's directory first, which would hide what a node has.
     with subprocess.Popen(
-        command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        command, env=environment, cwd="/", stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
         try:
             yield Driver(process=process)

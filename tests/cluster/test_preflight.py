@@ -3,7 +3,7 @@
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from tests.cluster.driver_process import Driver, started_driver
 from tests.cluster.hosts_of_their_own import mounting, ray_in_a_namespace, require_mounts
 from tests.support import ray_cluster
 from tests.support.ray_cluster import RayCluster, started_cluster, wait_until
+from tests.support.ray_node import Node
 
 _SECONDS = 60.0
 """A bound for one preflight here, where machines are small and busy; about 1 s on an idle one."""
@@ -85,6 +86,13 @@ def _state(folder: Path) -> dict[str, str]:
             else "folder"
         )
     return found
+
+
+def _add_node(site: Site, name: str, environment: Mapping[str, str]) -> Node:
+    """Add a node and wait until drivers see it."""
+    node = site.cluster.add_node(name, environment=environment)
+    wait_until(lambda: node.node_id in site.cluster.alive(), seconds=30, what="the node")
+    return node
 
 
 def test_a_sound_cluster_passes_in_seconds_and_makes_the_same_bytes(site: Site) -> None:
@@ -166,8 +174,7 @@ def test_a_source_whose_mount_hangs_is_given_up_after_a_bounded_time(site: Site)
 
 def test_a_node_that_dies_while_it_is_asked_is_done_without(site: Site) -> None:
     output = site.path("shared") / "out"
-    frozen = site.cluster.add_node("frozen")
-    wait_until(lambda: frozen.node_id in site.cluster.alive(), seconds=30, what="the node")
+    frozen = _add_node(site, "frozen", {})
     frozen.freeze()
     try:
         end = site.driver.run(site.path("models") / "a", output, only=["good", "frozen"], answer_seconds=20)
@@ -180,7 +187,7 @@ def test_a_node_that_dies_while_it_is_asked_is_done_without(site: Site) -> None:
 
 def test_a_node_without_our_package(site: Site) -> None:
     hiding = ray_cluster._hiding({}, ["distexpand"])
-    site.cluster.add_node("bare", environment=hiding)
+    _add_node(site, "bare", hiding)
     message = _refused(site, "StorageError", output=site.path("shared") / "out", only=["good", "bare"])
     assert message.startswith("node bare can't run our code: ")
     assert "No module named 'distexpand'" in message
@@ -190,7 +197,7 @@ def test_another_version_of_our_package(site: Site, tmp_path: Path) -> None:
     copy = tmp_path / "distexpand"
     shutil.copytree(Path(distexpand.__file__).parent, copy, ignore=shutil.ignore_patterns("__pycache__"))
     (copy / "newer.py").write_text('"""A module that only this node has."""\n')
-    site.cluster.add_node("skewed", environment={"PYTHONPATH": str(tmp_path)})
+    _add_node(site, "skewed", {"PYTHONPATH": str(tmp_path)})
     message = _refused(site, "UsageError", output=site.path("shared") / "out", only=["good", "skewed"])
     assert message.startswith("node skewed runs distexpand ")
     assert ", the driver " in message
@@ -201,7 +208,7 @@ def test_another_torch_matters_where_tensors_are_transformed(site: Site, tmp_pat
     place = tmp_path / "torch-1.0.dist-info"
     place.mkdir()
     (place / "METADATA").write_text("Metadata-Version: 2.1\nName: torch\nVersion: 1.0\n")
-    site.cluster.add_node("old", environment={"PYTHONPATH": str(tmp_path)})
+    _add_node(site, "old", {"PYTHONPATH": str(tmp_path)})
     output = site.path("shared") / "out"
     message = _refused(site, "UsageError", output=output, only=["old"], recipe=SCALED, per_node=1)
     assert message.startswith("node old runs torch 1.0, the driver ")
