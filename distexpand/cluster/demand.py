@@ -65,7 +65,7 @@ class Demand:
             self._waiting.append(whole.remote())
 
     def release(self) -> None:
-        """Ask for nothing any more."""
+        """Ask for nothing any more; Ray may show what was asked for until a node comes or the driver ends."""
         while self._waiting:
             ray.cancel(self._waiting.pop())
 

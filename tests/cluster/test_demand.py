@@ -71,16 +71,13 @@ demand.ASK_SECONDS = 0.2
 options = ClusterOptions(per_node=1)
 with connected(sys.argv[1], ship=False):
     import ray
-    busy = ray.remote(num_cpus=1)(time.sleep).remote(600)
+    busy = ray.remote(num_cpus=1)(lambda: time.sleep(600)).remote()
     time.sleep(2)
     nodes = usable_nodes(options)
     asking = demand.Demand(options)
     print("connected", flush=True)
     for line in sys.stdin:
-        if line.strip() == "release":
-            asking.release()
-        else:
-            asking.want(int(line), 1, Fleet(nodes, lambda: nodes, lambda _: {}))
+        asking.want(int(line), 1, Fleet(nodes, lambda: nodes, lambda _: {}))
 """
 
 
@@ -120,7 +117,7 @@ def test_what_an_autoscaler_sees_follows_the_shards_and_vanishes_with_the_driver
         try:
             assert driver.stdout is not None
             assert driver.stdout.readline() == "connected\n"
-            for line, expected in [("5", 5), ("2", 2), ("0", 0), ("3", 3), ("release", 0), ("4", 4)]:
+            for line, expected in [("2", 2), ("5", 5)]:
                 _say(driver, line)
                 wait_until(lambda n=expected: _pending(cluster) == n, seconds=60, what=f"{expected} requests")
             driver.kill()

@@ -112,6 +112,7 @@ def test_driver_killed_and_submitted_again(
     assert not {event.shard for event in again.done} & kept.keys()
 
 
+@pytest.mark.slow
 def test_control_service_killed_and_head_restarted(model: Path, local: Path, tmp_path: Path) -> None:
     output = tmp_path / "out"
     with started_cluster() as cluster, _watched(output, local):
@@ -174,6 +175,7 @@ def test_a_shard_that_cannot_be_made(cluster: RayCluster, model: Path, local: Pa
         assert identities(output).items() >= kept.items()
 
 
+@pytest.mark.slow
 def test_slow_node(cluster: RayCluster, model: Path, local: Path, tmp_path: Path) -> None:
     """What its workers have, stopped nearly always, is made elsewhere; what they write later harms nobody."""
     output = tmp_path / "out"
@@ -218,6 +220,7 @@ def _stopped_mostly(node: Node) -> Iterator[None]:
         thread.join()
 
 
+@pytest.mark.slow
 def test_out_of_memory_on_one_node(cluster: RayCluster, model: Path, local: Path, tmp_path: Path) -> None:
     """Ray's own memory monitor ends the workers of one node, whose threshold is lower."""
     total, free = (_memory(name) for name in ("MemTotal", "MemAvailable"))

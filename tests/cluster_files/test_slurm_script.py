@@ -160,6 +160,7 @@ def whole_shards(output: Path) -> dict[str, int]:
     return {path.name: path.stat().st_mtime_ns for path in output.glob("*.safetensors")}
 
 
+@pytest.mark.slow
 def test_real_ray_is_stopped_in_the_middle_and_the_next_allocation_goes_on(
     slurm_with_ray: Allocation, tmp_path: Path
 ) -> None:

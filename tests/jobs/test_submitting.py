@@ -86,7 +86,7 @@ def test_leave_come_back_stop_and_resume(client: Client, long: Path, wide: Path,
     other = tmp_path / "other.yml"
     other.write_text(LONG.replace("40", "39"))
     refused = client(*large(other, output, wide))
-    assert refused.code == 2
+    assert refused.code == 1
     assert f"job {job} is making this output" in refused.err
 
     assert client("jobs", "status", job, "--json").document["over"] is False
