@@ -15,6 +15,7 @@ beat every few seconds and a contender watches for a while, by its own clock,
 whether it changes.
 """
 
+import errno
 import fcntl
 import json
 import math
@@ -38,6 +39,7 @@ PATIENCE_SECONDS = 20.0
 """A beat that hasn't changed for so long is that of a holder who is gone."""
 
 _AGAIN_SECONDS = 0.5
+_NO_LOCKS = frozenset({errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP})
 _HOLDER_BYTES = 1024
 _FIRST_TERMS = 900_000_000
 
@@ -62,18 +64,14 @@ class Holder:
 class Lease:
     """Holds an output from `take` to `close`; a thread of its own keeps the beat."""
 
-    def __init__(self, lock: int, work: WorkDirectory, holder: Holder | None) -> None:
+    def __init__(self, lock: int, work: WorkDirectory, holder: Holder) -> None:
         self.work = work
         self._lock = lock
-        self._holder = holder
         self._ended = threading.Event()
-        if holder is not None:
-            threading.Thread(target=self._keep_beat, args=(holder,), daemon=True, name="lease").start()
+        threading.Thread(target=self._keep_beat, args=(holder,), daemon=True, name="lease").start()
 
     def lost(self) -> bool:
         """Whether another run has taken the output over."""
-        if self._holder is None:
-            return False
         try:
             self.work.holder.stat()
         except FileNotFoundError:
@@ -97,8 +95,7 @@ class Lease:
         """Let go; the next one needn't wait."""
         self._ended.set()
         try:
-            if self._holder is not None:
-                remove(self.work.holder)
+            remove(self.work.holder)
         finally:
             if self._lock >= 0:
                 os.close(self._lock)
@@ -119,11 +116,11 @@ def knock(output: Path, *, wait: float = 0.0, told: Callable[[str], None] | None
     """
     deadline = time.monotonic() + wait
     while True:
-        descriptor = _locked(output)
+        descriptor, honoured = _locked(output)
         if descriptor is not None:
             alive = True
             try:
-                alive = _is_alive(current(output))
+                alive = _is_alive(current(output), honoured=honoured)
             finally:
                 if alive:
                     os.close(descriptor)
@@ -203,8 +200,11 @@ def read_holder(work: WorkDirectory) -> Holder | None:
         return None
 
 
-def _locked(output: Path) -> int | None:
-    """Return a descriptor that holds the lock, or nothing while another process of this machine does."""
+def _locked(output: Path) -> tuple[int | None, bool]:
+    """Return a descriptor that holds the lock, or nothing while another process of this machine does.
+
+    Also whether locks are worth anything here: some network file systems have none.
+    """
     lock = WorkDirectory(output=output).lock
     while True:
         make_directory(lock.parent)
@@ -217,22 +217,24 @@ def _locked(output: Path) -> int | None:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if os.path.samestat(os.fstat(descriptor), lock.stat()):
-                return descriptor
+                return descriptor, True
         except FileNotFoundError:
             pass
         except BlockingIOError:
             os.close(descriptor)
-            return None
+            return None, True
         except OSError as error:
+            if error.errno in _NO_LOCKS:
+                return descriptor, False
             os.close(descriptor)
             raise storage_error("lock", lock, error) from None
         os.close(descriptor)
 
 
-def _is_alive(work: WorkDirectory) -> bool:
+def _is_alive(work: WorkDirectory, *, honoured: bool) -> bool:
     """Whether a holder whom the lock doesn't tell of gives signs of life."""
     seen, holder = _raw(work), read_holder(work)
-    if seen is None or (holder is not None and holder.place == _place(work.path)):
+    if seen is None or (honoured and holder is not None and holder.place == _place(work.path)):
         return False
     # Looks are counted, not seconds: one that takes a minute, as storage stalls, stalls the beat too.
     for _ in range(math.ceil(PATIENCE_SECONDS / _AGAIN_SECONDS)):

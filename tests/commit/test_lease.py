@@ -1,5 +1,6 @@
 """The fence: whoever lost an output to another run can't change it any more, whatever it still does."""
 
+import errno
 import os
 import threading
 import time
@@ -115,7 +116,8 @@ def test_what_a_zombie_s_worker_has_open_stays_a_harmless_orphan(
 def test_the_beat_never_brings_a_renamed_folder_back(
     plan: Plan, output: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lease, "BEAT_SECONDS", 0.05)
+    for name, seconds in (("BEAT_SECONDS", 0.05), ("PATIENCE_SECONDS", 0.3), ("_AGAIN_SECONDS", 0.02)):
+        monkeypatch.setattr(lease, name, seconds)
     others = set(threading.enumerate())
     with Committer(output, plan, OutputMode.FRESH) as first:
         [beating] = set(threading.enumerate()) - others
@@ -300,3 +302,20 @@ class _Hosts:
         for committer in self.committers.values():
             committer.close()
         assert tree(self.output) == self.expected
+
+
+def test_where_there_are_no_locks_the_beat_alone_tells(
+    plan: Plan, expected: dict[str, bytes], output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_locks(_descriptor: int, _operation: int) -> None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    monkeypatch.setattr(lease.fcntl, "flock", no_locks)
+    for name, seconds in (("BEAT_SECONDS", 0.05), ("PATIENCE_SECONDS", 0.3), ("_AGAIN_SECONDS", 0.02)):
+        monkeypatch.setattr(lease, name, seconds)
+    with Committer(output, plan, OutputMode.FRESH) as first:
+        with pytest.raises(OutputError, match="another run is writing this output"):
+            Committer(output, plan, OutputMode.RESUME)
+        cut_off(first)
+    run_plan(plan, output, mode=OutputMode.RESUME)
+    assert tree(output) == expected
