@@ -60,6 +60,7 @@ def test_a_port_that_can_t_be_is_refused() -> None:
     assert "nobody answers there" in _refused("127.0.0.1:123456").message
 
 
+@pytest.mark.slow  # another test's cluster on this machine would be found
 def test_auto_outside_a_cluster_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))

@@ -4,20 +4,48 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from distexpand.cluster.lag import ENOUGH_SAMPLES, LAG_FACTOR, LAG_SECONDS, SILENT_SECONDS, Pace, why_double
+from distexpand.cluster.lag import (
+    ENOUGH_SAMPLES,
+    LAG_FACTOR,
+    LAG_SECONDS,
+    SILENT_SECONDS,
+    STALLED_SECONDS,
+    Pace,
+    why_double,
+)
 
 _SIZE = 1000
 _USUAL = [0.02] * ENOUGH_SAMPLES
 """Peers that took 20 s for so many bytes."""
 
 
-def _pace(elapsed: float, done: int, *, silence: float = 0.5, size: int = _SIZE) -> Pace:
-    return Pace(elapsed=elapsed, silence=silence, done_bytes=done, size=size)
+def _pace(
+    elapsed: float,
+    done: int,
+    *,
+    silence: float = 0.5,
+    stalled: float = 0.5,
+    begun: bool = True,
+    size: int = _SIZE,
+) -> Pace:
+    return Pace(elapsed=elapsed, silence=silence, stalled=stalled, begun=begun, done_bytes=done, size=size)
 
 
 def test_silence_is_reason_enough() -> None:
     assert why_double(_pace(25, 900, silence=SILENT_SECONDS + 1), []) == "silent for 21 s"
     assert not why_double(_pace(25, 900, silence=SILENT_SECONDS - 1), [])
+
+
+def test_one_that_waits_for_processors_is_given_more_time() -> None:
+    assert not why_double(_pace(50, 0, silence=50, begun=False), [])
+    assert why_double(_pace(61, 0, silence=61, begun=False), []) == "not begun for 61 s"
+
+
+def test_one_whose_mount_hangs_is_doubled_though_it_speaks() -> None:
+    assert not why_double(_pace(300, 500, stalled=STALLED_SECONDS - 1), [])
+    assert why_double(_pace(300, 500, stalled=121), []) == "no byte further for 121 s"
+    assert why_double(_pace(300, 1000, stalled=121), _USUAL) == "no byte further for 121 s"
+    assert not why_double(_pace(500, 1000, stalled=200), [0.1])  # a shard takes 100 s here
 
 
 def test_one_that_takes_three_times_as_long_as_its_peers_is_doubled() -> None:
