@@ -89,12 +89,12 @@ def test_what_is_checked_is_what_is_read(
 def test_many_source_files_raise_the_limit_of_open_files(tmp_path: Path) -> None:
     model = write_checkpoint(
         tmp_path / "a",
-        family("llama2-7b", num_layers=16, hidden_size=16, intermediate_size=24, vocab_size=40),
+        family("llama2-7b", num_layers=64, hidden_size=16, intermediate_size=24, vocab_size=40),
         fill="random",
         seed=1,
         shard_size=100,
     )
-    plan = small_plan("{model: a, layer_map: [[0, 16]]}", model)
+    plan = small_plan("{model: a, layer_map: [[0, 64]]}", model)
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     few = len(list(Path("/proc/self/fd").iterdir())) + 25
     assert len(plan.sources) > few
