@@ -24,7 +24,7 @@ from distexpand.commit.manifest import MANIFEST_NAME
 from distexpand.commit.work_directory import current
 from distexpand.engine.space import disk_bytes, small_file_bytes
 from distexpand.engine.transforms import needs_torch
-from distexpand.errors import DistexpandError, InterruptedRunError, OutputError
+from distexpand.errors import InterruptedRunError, OutputError
 from distexpand.plan.model import Plan
 from distexpand.runner.sources import read_side_files, source_stamps
 from distexpand.storage.ranges import RangeReader
@@ -128,15 +128,11 @@ def checked_fleet(
     require_nodes(nodes, _still_there(wrong, nodes))
     count = "1 node" if len(nodes) == 1 else f"{len(nodes)} nodes"
     events(Noted(message=f"{count} checked: output, sources, versions, space"))
-    return Fleet(nodes, partial(usable_nodes, options), partial(_check_new, wanted=wanted))
+    return Fleet(nodes, partial(usable_nodes, options), partial(check_nodes, wanted=wanted))
 
 
 def _still_there(found: Mapping[str, Found], alive: Mapping[str, Node]) -> dict[str, Found]:
     return {key: value for key, value in found.items() if key in alive}
-
-
-def _check_new(nodes: Mapping[str, Node], wanted: Expected) -> Mapping[str, DistexpandError]:
-    return check_nodes(nodes, wanted)
 
 
 def _expected(
