@@ -78,9 +78,10 @@ start() { # NODES
     start_node head --head --port="$CLUSTER_PORT" --num-cpus=0 \
         --include-dashboard=true --dashboard-host=127.0.0.1 --dashboard-port="$DASHBOARD_PORT"
     cpus=$(($(nproc) / nodes))
+    cpus=$((cpus > 1 ? cpus : 1))
     for node in $(seq "$nodes"); do
-        start_node "node$node" --address="127.0.0.1:$CLUSTER_PORT" --num-cpus=$((cpus > 1 ? cpus : 1)) \
-            --resources='{"io": 2}'
+        start_node "node$node" --address="127.0.0.1:$CLUSTER_PORT" --num-cpus="$cpus" \
+            --resources="{\"io\": $cpus}"
     done
     trap - EXIT
     say_what_next "$nodes"

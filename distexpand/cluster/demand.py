@@ -37,7 +37,7 @@ class Demand:
     def __init__(self, options: ClusterOptions, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._options = options
         self._clock = clock
-        self._asked = -math.inf
+        self._asked = clock()  # a run of seconds needs no node that takes a minute to come
         self._task = ray.remote(max_retries=0)(_take_a_node)
         self._waiting: list[Any] = []
         self._example: Node | None = None
