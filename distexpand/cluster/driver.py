@@ -102,7 +102,9 @@ class _Driver:
             threads=options.threads,
             board=board,
         )
-        self._waiting = deque(s for s in committer.plan.shards if s.name not in committer.receipts)
+        # The largest first: one that is begun last is waited for by all nodes but its own.
+        missing = [s for s in committer.plan.shards if s.name not in committer.receipts]
+        self._waiting = deque(sorted(missing, key=lambda s: s.size, reverse=True))
         self._flights: list[Flight] = []
         self._tries: Counter[str] = Counter()
         self._failed: dict[str, str] = {}

@@ -128,15 +128,23 @@ def test_a_log_that_can_t_be_read_any_more_ends_with_its_job() -> None:
 def test_a_silent_log_lets_the_job_s_state_be_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logs, "_SILENCE", 0.05)
 
+    began = time.monotonic()
+
     class Silent(Log):
         def get_job_logs(self, name: str) -> str:
-            return super().get_job_logs(name) if self.looks or not self.info else ""
+            return super().get_job_logs(name) if self.speaks() else ""
 
         async def tail_job_logs(self, name: str) -> AsyncIterator[str]:
-            await asyncio.sleep(0.3)
+            await asyncio.sleep(0.5)
             async for text in super().tail_job_logs(name):
                 yield text
 
+        def get_job_info(self, name: str) -> Entry:
+            return super().get_job_info(name) if self.speaks() else Entry(status="PENDING")
+
+        def speaks(self) -> bool:
+            return time.monotonic() - began > 0.4
+
     told: list[Job] = []
-    assert read(Silent("one\n", [], chunk=9, info=["PENDING"] * 2), told=told) == ["one"]
+    assert read(Silent("one\n", [], chunk=9), told=told) == ["one"]
     assert [job.status for job in told[:2]] == ["PENDING", "PENDING"]

@@ -77,7 +77,9 @@ def test_more_nodes_are_never_slower_but_for_their_start(
     work = [copying(size)] * count
     fewer = predict(work, cluster(nodes, network=network), STORAGES["lustre"])
     more = predict(work, cluster(nodes + 1, network=network), STORAGES["lustre"])
-    assert more.seconds - more.start <= (fewer.seconds - fewer.start) * 1.02
+    # A shard that begins with others on a shared storage may end later than one that came after them.
+    last = fewer.bounds[WHOLE_SHARDS]
+    assert more.seconds - more.start <= (fewer.seconds - fewer.start) * 1.02 + last
 
 
 @unhurried
