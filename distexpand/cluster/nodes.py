@@ -80,16 +80,24 @@ def require_feasible(nodes: Mapping[str, Node], options: ClusterOptions, *, tran
             "on demand; "
             f"if any node has the custom resource {IO_RESOURCE!r}, only such nodes are used.",
         )
-    each = attempt_memory_bytes(options, transforms=transforms)
     for node in nodes.values():
-        if node.memory and node.slots * each > node.memory:
-            raise UsageError(
-                f"node {node.name}: {node.slots} attempts at once need {node.slots * each:,} bytes "
-                f"of memory, Ray may use {int(node.memory):,} there",
-                hint=_memory_hint(int(node.memory // each)),
-            )
+        error = too_small(node, options, transforms=transforms)
+        if error is not None:
+            raise error
     if options.max_in_flight is not None and options.max_in_flight < 1:
         raise UsageError("--max-in-flight is less than 1")
+
+
+def too_small(node: Node, options: ClusterOptions, *, transforms: bool) -> UsageError | None:
+    """Return what is wrong with a node that hasn't the memory for its share of attempts."""
+    each = attempt_memory_bytes(options, transforms=transforms)
+    if not node.memory or node.slots * each <= node.memory:
+        return None
+    return UsageError(
+        f"node {node.name}: {node.slots} attempts at once need {node.slots * each:,} bytes "
+        f"of memory, Ray may use {int(node.memory):,} there",
+        hint=_memory_hint(int(node.memory // each)),
+    )
 
 
 def _memory_hint(fitting: int) -> str:

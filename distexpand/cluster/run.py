@@ -15,7 +15,7 @@ from distexpand.cluster.driver import drive
 from distexpand.cluster.events import EventSink, Noted
 from distexpand.cluster.fleet import Fleet
 from distexpand.cluster.flights import ordered_sources
-from distexpand.cluster.nodes import Node, require_feasible, usable_nodes
+from distexpand.cluster.nodes import Node, require_feasible, too_small, usable_nodes
 from distexpand.cluster.options import ClusterOptions
 from distexpand.cluster.preflight import check_nodes, expected, require_nodes
 from distexpand.cluster.verdict import Expected
@@ -24,7 +24,7 @@ from distexpand.commit.manifest import MANIFEST_NAME
 from distexpand.commit.work_directory import current
 from distexpand.engine.space import disk_bytes, small_file_bytes
 from distexpand.engine.transforms import needs_torch
-from distexpand.errors import InterruptedRunError, OutputError
+from distexpand.errors import DistexpandError, InterruptedRunError, OutputError
 from distexpand.plan.model import Plan
 from distexpand.runner.sources import read_side_files, source_stamps
 from distexpand.storage.ranges import RangeReader
@@ -128,7 +128,21 @@ def checked_fleet(
     require_nodes(nodes, _still_there(wrong, nodes))
     count = "1 node" if len(nodes) == 1 else f"{len(nodes)} nodes"
     events(Noted(message=f"{count} checked: output, sources, versions, space"))
-    return Fleet(nodes, partial(usable_nodes, options), partial(check_nodes, wanted=wanted))
+    return Fleet(
+        nodes,
+        partial(usable_nodes, options),
+        partial(check_joined, wanted=wanted, options=options, transforms=transforms),
+    )
+
+
+def check_joined(
+    nodes: Mapping[str, Node], *, wanted: Expected, options: ClusterOptions, transforms: bool
+) -> dict[str, DistexpandError]:
+    """Return what is wrong with nodes that came later, by node id; they are looked at as the first ones."""
+    small = {key: too_small(node, options, transforms=transforms) for key, node in nodes.items()}
+    wrong: dict[str, DistexpandError] = {key: error for key, error in small.items() if error is not None}
+    large = {key: node for key, node in nodes.items() if key not in wrong}
+    return wrong | (check_nodes(large, wanted) if large else {})
 
 
 def _still_there(found: Mapping[str, Found], alive: Mapping[str, Node]) -> dict[str, Found]:

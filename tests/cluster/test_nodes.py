@@ -1,5 +1,7 @@
 """Which nodes take part and what each attempt asks for; what can't ever run is refused in words."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,6 +15,8 @@ from distexpand.cluster.nodes import (
     require_feasible,
 )
 from distexpand.cluster.options import ClusterOptions
+from distexpand.cluster.preflight import expected
+from distexpand.cluster.run import check_joined
 from distexpand.errors import UsageError
 from tests.cluster.entries import entry
 
@@ -94,3 +98,12 @@ def test_transforms_need_more_memory() -> None:
 
 def test_a_node_that_tells_no_memory_is_taken() -> None:
     _require(entry("one", cpus=64), per_node=64, transforms=True)
+
+
+def test_a_node_that_joins_too_small_is_left_out_before_it_is_asked(tmp_path: Path) -> None:
+    each = attempt_memory_bytes(ClusterOptions(), transforms=False)
+    late = choose_nodes([entry("late", cpus=4, memory=each)], ClusterOptions(per_node=2))
+    wanted = expected(tmp_path / "out", (), (), transforms=False, needed=0)
+    wrong = check_joined(late, wanted=wanted, options=ClusterOptions(per_node=2), transforms=False)
+    assert [error.message.partition(":")[0] for error in wrong.values()] == ["node late"]
+    assert not (tmp_path / "out").exists()
