@@ -1,11 +1,9 @@
 """`distexpand batch`: a list of expansions, safe to start again and again."""
 
-import signal
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING
 
 import click
@@ -14,6 +12,7 @@ from distexpand.cli.attempt_options import attempt_options, cluster_options
 from distexpand.cli.messages import print_json, say
 from distexpand.cli.options import json_option, quiet_option, threads_option
 from distexpand.errors import UsageError
+from distexpand.signals import told_to_end
 
 if TYPE_CHECKING:
     from distexpand.batch.making import Maker
@@ -139,17 +138,10 @@ def _stopping_on_signals() -> Iterator[tuple[threading.Event, threading.Event]]:
     """End cleanly on the first signal, at once on the second; a hangup counts unless ignored (nohup)."""
     stop, hurry = threading.Event(), threading.Event()
 
-    def handle(_signal: int, _frame: FrameType | None) -> None:
+    def told() -> None:
         if stop.is_set():
             hurry.set()
         stop.set()
 
-    numbers = [signal.SIGINT, signal.SIGTERM]
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-        numbers.append(signal.SIGHUP)
-    before = {number: signal.signal(number, handle) for number in numbers}
-    try:
+    with told_to_end(told, hangup=True):
         yield stop, hurry
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -1,10 +1,10 @@
 """How a run hears of an interrupt: the first ends it cleanly, the second at once."""
 
-import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import FrameType
+
+from distexpand.signals import told_to_end
 
 
 @contextmanager
@@ -12,14 +12,10 @@ def stopping_on_signals() -> Iterator[threading.Event]:
     """Yield an event that the first interrupt or termination sets; the second raises."""
     stop = threading.Event()
 
-    def handle(_signal: int, _frame: FrameType | None) -> None:
+    def told() -> None:
         if stop.is_set():
             raise KeyboardInterrupt
         stop.set()
 
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with told_to_end(told):
         yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

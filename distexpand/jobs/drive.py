@@ -1,15 +1,12 @@
 """A job's driver: plan where the sources are, run on this cluster, and always say how it ended."""
 
-import signal
 import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from types import FrameType
 
 from distexpand.api import plan_expansion, run_plan_on_cluster
 from distexpand.cluster.connect import connected
@@ -24,6 +21,7 @@ from distexpand.jobs.event_log import EventLog
 from distexpand.jobs.request import JobRequest, decode_request
 from distexpand.plan.codec import plan_digest, same_work
 from distexpand.plan.model import Plan
+from distexpand.signals import told_to_end
 
 _BUG = 1
 
@@ -65,7 +63,8 @@ def drive(encoded: str, *, run: str) -> int:
 def _run(request: JobRequest, log: EventLog, run: str, *, planned: Callable[[Plan], None]) -> bool:
     """Run the request and return whether there was anything to do; `planned` is told the plan."""
     stop = threading.Event()
-    with _stopping(stop):
+    # If ending takes too long, Ray kills the process.
+    with told_to_end(stop.set):
         expansion = plan_expansion(
             request.recipe, origin=request.origin, places=request.places, shard_size=request.shard_size
         )
@@ -75,7 +74,7 @@ def _run(request: JobRequest, log: EventLog, run: str, *, planned: Callable[[Pla
         output = Path(request.output)
         mode = _mode(request, expansion.plan, output)
         # Ray takes the signal over when it connects, so it is taken back inside.
-        with connected("auto", ship=False), _stopping(stop):
+        with connected("auto", ship=False), told_to_end(stop.set):
             options = replace(request.options, run=run)
             return run_plan_on_cluster(
                 expansion.plan, output, mode=mode, options=options, stop=stop, events=log
@@ -101,18 +100,3 @@ def _mode(request: JobRequest, plan: Plan, output: Path) -> OutputMode:
     except (OutputError, UsageError):
         return OutputMode.OVERWRITE
     return OutputMode.RESUME if is_manifest_of(made, plan) else OutputMode.OVERWRITE
-
-
-@contextmanager
-def _stopping(stop: threading.Event) -> Iterator[None]:
-    """End cleanly when the job is stopped; if that takes too long, Ray kills the process."""
-
-    def handle(_signal: int, _frame: FrameType | None) -> None:
-        stop.set()
-
-    before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
