@@ -36,7 +36,10 @@ SHARD_SIZE = 250_000_000
 TASK = "ray::distexpand:"
 # Nodes that can't reach the head would end themselves after a quarter of a minute: here they don't notice.
 UNAWARE = {"RAY_raylet_liveness_self_check_interval_ms": "600000"}
-_CRAWL_SHARE = 0.012
+_CRAWL_SHARE = 0.004
+_PERIOD = 1_000_000
+"""Microseconds, the longest that the kernel takes; a share of it has to be a thousand at least."""
+
 _AFTERWARDS = 60.0
 _GROUPS = Path("/sys/fs/cgroup/cpu")
 
@@ -149,7 +152,8 @@ def _cut_off(cluster: SoakCluster) -> Iterator[Zombie]:
     group = _GROUPS / f"distexpand-zombie-{os.getpid()}"
     group.mkdir()
     try:
-        (group / "cpu.cfs_quota_us").write_text(str(int(100_000 * _CRAWL_SHARE)))
+        (group / "cpu.cfs_period_us").write_text(str(_PERIOD))
+        (group / "cpu.cfs_quota_us").write_text(str(int(_PERIOD * _CRAWL_SHARE)))
         (group / "cgroup.procs").write_text(str(pid))
         machine.host.cut()
         zombie = Zombie(pid=pid, machine=machine, cut=time.time())
