@@ -11,8 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from distexpand.architecture.config_remap import per_layer_keys
-from distexpand.architecture.stack import LayerStack
+from distexpand.architecture.stack import find_layer_stacks
 from distexpand.commit.committer import Committer, OutputMode
 from distexpand.commit.manifest import MANIFEST_NAME, Manifest
 from distexpand.commit.occupied import reclaimable_bytes, refuse_output_in_source, require_vacant
@@ -29,11 +28,15 @@ from distexpand.plan.lint import lint_sources
 from distexpand.plan.model import Plan, TextFile
 from distexpand.plan.pack import DEFAULT_SHARD_SIZE
 from distexpand.plan.sources import source_model
+from distexpand.plan.survey import survey
+from distexpand.proof.check import prove
+from distexpand.proof.request import LoadProof
 from distexpand.recipe.canonical import ModelRef
 from distexpand.recipe.lint import lint_recipe
 from distexpand.recipe.lower import lower
 from distexpand.recipe.parse import parse_recipe
 from distexpand.recipe.render import canonical_yaml
+from distexpand.report.inspection import Inspection
 from distexpand.report.model_card import model_card, short_name
 from distexpand.report.progress import NoProgress
 from distexpand.report.summary import PlanSummary, summarise
@@ -72,21 +75,6 @@ class PlannedExpansion:
     remapped_keys: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Inspection:
-    """What headers and config say of one model."""
-
-    model: str
-    stack: LayerStack
-    tensors: int
-    parameters: int
-    bytes: int
-    dtypes: Mapping[str, int]
-    files: int
-    per_layer_keys: tuple[str, ...]
-    outside: tuple[str, ...]
-
-
 def plan_expansion(
     recipe_text: str,
     *,
@@ -108,7 +96,7 @@ def plan_expansion(
     default, places = default_model(places or {})
     draft = parse_recipe(recipe_text, origin=origin, default_model=default)
     opened = open_models(draft, places)
-    recipe = lower(draft, opened.layer_counts)
+    recipe = lower(draft, opened.layer_counts, opened.module_layer_counts)
     built = build_plan(
         recipe,
         canonical_yaml(recipe),
@@ -116,6 +104,7 @@ def plan_expansion(
         opened.carried_files(recipe),
         opened.locations,
         shard_size=shard_size,
+        modules=opened.modules,
     )
     findings = (
         *lint_recipe(recipe, opened.layer_counts),
@@ -174,6 +163,26 @@ def _lacking(plan: Plan) -> tuple[Finding, ...]:
             advice="Install it with: pip install 'distexpand[torch]'",
         ),
     )
+
+
+def check_load(plan: Plan, *, trust_remote_code: bool = False) -> LoadProof:
+    """Prove from headers and configs that a plan's output loads in transformers, and as what.
+
+    Takes seconds, in a process of its own. Layers of other kinds than their source layers
+    are found too, whatever key of the config says so.
+
+    Args:
+        plan: from `plan_expansion` or read from a file.
+        trust_remote_code: whether code that came with the model may run.
+
+    Returns:
+        What loaded it, or why there was no proof.
+
+    Raises:
+        LoadCheckError: the output wouldn't load as the source does, or a layer would run as another kind.
+        DistexpandError: a source is gone, or there is no room for a skeleton.
+    """
+    return prove(plan, trust_remote_code=trust_remote_code)
 
 
 def summarise_plan(
@@ -389,8 +398,13 @@ def _check_sources(manifest: Manifest, plan: Plan, threads: int, progress: Progr
         return list(check_against_sources(manifest, plan, readers, threads=threads, progress=progress))
 
 
-def inspect_model(path: str) -> Inspection:
+def inspect_model(path: str, *, stack: str = "") -> Inspection:
     """Read a model's headers and config and say what it is made of.
+
+    Args:
+        path: the model's directory.
+        stack: the stack to look at, by its prefix or a part of it; empty for the language
+            model's or decoder's.
 
     Raises:
         DistexpandError: it can't be read or its layers can't be found.
@@ -403,18 +417,23 @@ def inspect_model(path: str) -> Inspection:
             f"{path}: no such directory", hint="Give the directory that a model was downloaded to."
         ) from None
     checkpoint = read_checkpoint(ref, store)
-    model = source_model(ref, checkpoint.config, checkpoint.catalog)
+    model = source_model(ref, checkpoint.config, checkpoint.catalog, stack=stack)
+    found = survey(model)
     dtypes: dict[str, int] = {}
     for entry in checkpoint.catalog.tensors.values():
         dtypes[entry.dtype.value] = dtypes.get(entry.dtype.value, 0) + entry.length
     return Inspection(
         model=path,
         stack=model.stack,
+        stacks=find_layer_stacks(checkpoint.catalog.tensors, model.config, origin=path),
         tensors=len(checkpoint.catalog.tensors),
         parameters=sum(entry.parameters for entry in checkpoint.catalog.tensors.values()),
         bytes=sum(file.size for file in checkpoint.catalog.files.values()),
         dtypes=dtypes,
         files=len(checkpoint.catalog.files),
-        per_layer_keys=per_layer_keys(model.stack_config, model.stack),
+        per_layer_keys=found.lists,
         outside=(*model.before, *model.after),
+        kinds=found.kinds,
+        attributes=found.attributes,
+        notes=found.notes,
     )

@@ -72,6 +72,10 @@ class VerificationError(DistexpandError):
     exit_code = 3
 
 
+class LoadCheckError(VerificationError):
+    """The output, as planned, wouldn't load as the source does, or a layer would run as another kind."""
+
+
 class InterruptedRunError(DistexpandError):
     """The user or the system asked the run to stop; it can be resumed."""
 

@@ -1,5 +1,6 @@
 """Fixtures that tests of several packages use."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,9 @@ import pytest
 from distexpand.demo.packages import MODEL_PACKAGES, require
 from distexpand.errors import MissingDependencyError
 from tests.support.smollm2 import smollm2_checkpoint
+
+# Seconds for each of many runs; the tests that are about the check ask for it.
+os.environ["DISTEXPAND_CHECK_LOAD"] = "0"
 
 
 @pytest.fixture(scope="session")

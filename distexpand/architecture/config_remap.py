@@ -1,99 +1,42 @@
-"""Remap a config to the new layers: the count, and every list that has an entry per layer.
+"""Remap a config to the new layers: the count, lists by layer, rules, and names of layers in texts.
 
-A stale per-layer list is the quietest way to break a model: it loads, and
-layers run with another layer's kind. So every list as long as the stack, at
-the config level that holds the count, follows its layers; keys that speak of
-layers by a rule or by index and can't be remapped yet are reported. Rejected:
-a table of per-layer keys, which would be stale with the next model.
+Each has a module of its own (`config_lists`, `layer_rules*`, `config_names`);
+here they are put together. A rule that can't give every output layer what its
+source layer had is refused, with the orders near by that it can.
 """
 
-import copy
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-from distexpand.architecture.stack import COUNT_KEYS, LayerStack
+from distexpand.architecture.config_lists import by_layer, collect, entry, every_layer
+from distexpand.architecture.config_names import follow_names, layer_names
+from distexpand.architecture.config_sources import (
+    LayerConfig,
+    Sources,
+    config_level,
+    find_sources,
+    layers_of,
+)
+from distexpand.architecture.config_unknown import follow_indices, report_lists
+from distexpand.architecture.layer_rules import Mismatch, Origin
+from distexpand.architecture.layer_rules_fit import Layers, fit_rules
+from distexpand.architecture.layer_rules_nearby import nearby_orders
+from distexpand.architecture.layer_rules_paths import look_up, put
+from distexpand.architecture.stack import LayerStack
 from distexpand.errors import ArchitectureError
 from distexpand.findings import Finding
-from distexpand.formats.json_text import brief
 
-_RULES_BY_LAYER = {
-    "attention_types": "",
-    "attn_layer_indices": "",
-    "attn_layer_offset": "",
-    "attn_layer_period": "",
-    "attn_layers": "",
-    "cross_attention_layers": "",
-    "decoder_sparse_step": "",
-    "expert_layer_offset": "",
-    "expert_layer_period": "",
-    "first_k_dense_replace": "",
-    "full_attention_interval": "layer_types",
-    "full_attn_idxs": "layer_types",
-    "global_attn_every_n_layers": "layer_types",
-    "hybrid_override_pattern": "layers_block_type",
-    "interleave_moe_layer_step": "",
-    "max_window_layers": "layer_types",
-    "mlp_only_layers": "",
-    "moe_layer_freq": "",
-    "moe_layers": "",
-    "no_rope_layer_interval": "no_rope_layers",
-    "num_kv_shared_layers": "",
-    "num_nextn_predict_layers": "",
-    "scale_attn_by_inverse_layer_idx": "",
-    "sliding_window_pattern": "layer_types",
-}
-"""Keys known to speak of layers by index, period or count, and the list that overrules each."""
-
-_RULE_SWITCHES = {"max_window_layers": "use_sliding_window"}
-"""Rules that count only where another key is on."""
-
-_HARMLESS_RULES = {"decoder_sparse_step": 1, "moe_layer_freq": 1}
-"""Values by which a rule treats every layer alike."""
-
-_INDEXED_MODELS = frozenset({"beam", "diffllama"})
-"""Models whose layers compute with their own index, so that a layer in another place is another layer."""
-
-_NEVER_PER_LAYER = re.compile(r"^architectures$|(^|_)(token_)?ids?$|_tokens$")
-"""Names of lists that are as long as the stack only by chance."""
-
-_PER_LAYER_IN_TALL_STACKS = re.compile(
-    r"_(section|limit|range|multipliers|factors?|sizes|strides|kernels|stages|features|betas)$"
-)
-"""Names of lists that are as long as the stack only by chance where that has a few layers."""
-
-_FEW_LAYERS = 6
-
-_SPEAKS_OF_LAYERS = re.compile(r"layers?_.*(ids|idxs?|ind(ic|ex)es)$|^block_types$|_pattern$")
-"""Names of keys that speak of layers by index or pattern, in models that the table above doesn't know."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LayerConfig:
-    """Where one output layer's per-layer values come from: a source's whole config and a layer of it."""
-
-    config: Mapping[str, Any]
-    stack: LayerStack
-    layer: int
-    origin: str
+__all__ = ["LayerConfig", "RemappedConfig", "config_level", "layer_kind", "per_layer_keys", "remap_config"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemappedConfig:
-    """The new config, the keys whose lists were remapped, and what couldn't be judged."""
+    """The new config, the keys whose values were remapped, and what couldn't be judged."""
 
     config: dict[str, Any]
     remapped: tuple[str, ...]
     findings: tuple[Finding, ...]
-
-
-def config_level(config: Mapping[str, Any], stack: LayerStack) -> Mapping[str, Any]:
-    """Return the level of the config that holds the stack's layer count."""
-    level = config
-    for key in stack.count_path[:-1]:
-        level = level[key]
-    return level
 
 
 def remap_config(
@@ -102,158 +45,107 @@ def remap_config(
     """Return the base model's config for the given output layers.
 
     Raises:
-        ArchitectureError: a per-layer list of the base model has no counterpart in the
-            config of another source.
+        ArchitectureError: a rule of the config can't express the new order, or a per-layer
+            value of the base model has no counterpart in the config of another source.
     """
-    if any(layer.layer != index for index, layer in enumerate(layers)) or len(layers) != stack.num_layers:
-        _refuse_inexpressible(config_level(config, stack))
-    result = copy.deepcopy(dict(config))
-    levels = [result]
-    for key in stack.count_path[:-1]:
-        levels.append(levels[-1][key])
-    level = levels[-1]
-    keys = per_layer_keys(level, stack)
-    findings = (
-        *_stale_rules(level, keys),
-        *_unknown_rules(level, keys),
-        *_layer_names(config, stack),
-        *_indexed_layers(level),
+    sources = find_sources(config, stack, layers)
+    rules = sources.base.rules()
+    names = layer_names(stack.prefix, sources.origins)
+    result, named = follow_names(sources.configs, names)
+    level = _inner(result, stack)
+    keys = by_layer(sources.base.level, stack.num_layers, rules)
+    lists = _lists(keys, sources, sources.origins)
+    fitted = _rules(lists, sources, sources.origins)
+    if isinstance(fitted, Mismatch):
+        raise _inexpressible(fitted, sources, keys)
+    known = {*lists, *fitted, *(key for rule in rules for key in rule.keys)}
+    guessed, findings = follow_indices(level, known, stack.num_layers, sources.origins)
+    for path, value in {**guessed, **lists, **fitted}.items():
+        put(level, path, value)
+    _set_counts(result, stack, len(layers))
+    return RemappedConfig(
+        config=result,
+        remapped=tuple(dict.fromkeys((*keys, *fitted, *guessed, *named))),
+        findings=(*report_lists(keys), *findings, *names.findings),
     )
-    for key in keys:
-        level[key] = [_value(key, layer) for layer in layers]
-    for key in _every_layer_keys(level, stack):
-        level[key] = list(range(len(layers)))
-    for outer in levels:
-        for key in COUNT_KEYS:
-            if outer.get(key) == stack.num_layers:
-                outer[key] = len(layers)
-    return RemappedConfig(config=result, remapped=keys, findings=findings)
 
 
 def per_layer_keys(level: Mapping[str, Any], stack: LayerStack) -> tuple[str, ...]:
-    """Return the keys whose lists have one entry per layer."""
-    indices = _every_layer_keys(level, stack)
-    return tuple(
-        key
-        for key, value in level.items()
-        if isinstance(value, list)
-        and len(value) == stack.num_layers
-        and key not in indices
-        and not _is_long_by_chance(key, stack.num_layers)
-    )
-
-
-def _is_long_by_chance(key: str, num_layers: int) -> bool:
-    if _NEVER_PER_LAYER.search(key):
-        return True
-    return num_layers <= _FEW_LAYERS and _PER_LAYER_IN_TALL_STACKS.search(key) is not None
-
-
-def _every_layer_keys(level: Mapping[str, Any], stack: LayerStack) -> tuple[str, ...]:
-    """Return the keys whose lists name every layer by its index, such as `moe_layers`."""
-    every = list(range(stack.num_layers))
-    return tuple(
-        key
-        for key, value in level.items()
-        if value == every and stack.num_layers > 1 and all(type(index) is int for index in value)
-    )
+    """Return the keys whose values have one entry per layer."""
+    layers = layers_of(level, replace(stack, count_path=stack.count_path[-1:]))
+    return by_layer(level, stack.num_layers, layers.rules())
 
 
 def layer_kind(layer: LayerConfig) -> str:
     """Return the layer's type where the config tells types apart, else nothing."""
-    kinds = config_level(layer.config, layer.stack).get("layer_types")
-    if isinstance(kinds, list) and len(kinds) == layer.stack.num_layers:
-        return str(kinds[layer.layer])
+    level = config_level(layer.config, layer.stack)
+    for key in ("layer_types", "layers_block_type"):
+        kinds = level.get(key)
+        if isinstance(kinds, list) and len(kinds) >= layer.stack.num_layers:
+            return str(kinds[layer.layer])
     return ""
 
 
-def _value(key: str, layer: LayerConfig) -> Any:
-    values = config_level(layer.config, layer.stack).get(key)
-    if not isinstance(values, list) or len(values) != layer.stack.num_layers:
+def _lists(keys: Sequence[str], sources: Sources, origins: Sequence[Origin]) -> dict[str, Any]:
+    """Return the new values of everything that has an entry per layer."""
+    base = sources.base
+    changes: dict[str, Any] = {
+        key: list(range(len(origins))) for key in every_layer(base.level, base.num_layers)
+    }
+    for key in keys:
+        entries = [
+            _entry(key, sources.completed[source], sources.names[source], layer) for source, layer in origins
+        ]
+        changes[key] = collect(look_up(base.level, key), entries, base.num_layers)
+    return changes
+
+
+def _entry(key: str, source: Layers, name: str, layer: int) -> Any:
+    try:
+        return entry(look_up(source.level, key), layer, source.num_layers)
+    except LookupError:
         raise ArchitectureError(
-            f"{layer.origin}: config.json: {key!r} is per layer in the base model, but this source has no "
-            f"list of {layer.stack.num_layers} entries under it",
+            f"{name}: {key!r} is per layer in the base model, but this source has no "
+            f"list of {source.num_layers} entries under it",
             hint="Save the source again with a current transformers, which writes such lists out.",
-        )
-    return values[layer.layer]
+        ) from None
 
 
-def _refuse_inexpressible(level: Mapping[str, Any]) -> None:
-    if level.get("hidden_size_per_layer_input"):
-        raise ArchitectureError(
-            "config.json: 'hidden_size_per_layer_input': one tensor holds embeddings for every layer, "
-            "and cutting that tensor by layers isn't supported"
-        )
+def _rules(
+    lists: Mapping[str, Any], sources: Sources, origins: Sequence[Origin]
+) -> dict[str, Any] | Mismatch:
+    """Return what rules have to be changed to, given the new lists, or the first that fails."""
+    level: dict[str, Any] = {
+        key: dict(value) if isinstance(value, Mapping) else value for key, value in sources.base.level.items()
+    }
+    for path, value in lists.items():
+        put(level, path, value)
+    return fit_rules(level, sources.completed, origins, sources.base.rules())
 
 
-def _stale_rules(level: Mapping[str, Any], remapped: Sequence[str]) -> list[Finding]:
-    return [
-        Finding(
-            code="config-rule",
-            message=f"config.json: {key!r} = {level[key]!r} speaks of layers by a rule and is kept as it is",
-            advice="Check that the rule gives every output layer the kind that its source layer had.",
-        )
-        for key, overruled_by in _RULES_BY_LAYER.items()
-        if level.get(key) not in (None, [], 0, "", _HARMLESS_RULES.get(key))
-        and key not in remapped
-        and overruled_by not in remapped
-        and level.get(_RULE_SWITCHES.get(key, key))
-    ]
+def _inexpressible(failed: Mismatch, sources: Sources, keys: Sequence[str]) -> ArchitectureError:
+    def works(origins: Sequence[Origin]) -> bool:
+        return not isinstance(_rules(_lists(keys, sources, origins), sources, origins), Mismatch)
+
+    source, layer = sources.origins[failed.layer]
+    counts = {number: layers.num_layers for number, layers in sources.completed.items()}
+    near = "; or ".join(nearby_orders(sources.origins, counts, works))
+    return ArchitectureError(
+        f"{sources.names[source]}: {failed.rule.name!r} can't express the new order of layers: output layer "
+        f"{failed.layer} is a copy of layer {layer}, whose {failed.rule.what} is {str(failed.wanted)!r}, "
+        f"but in its new place it would be {str(failed.got)!r}",
+        hint=f"Layer ranges near by that work: {near}." if near else "No order near this one works either.",
+    )
 
 
-def _unknown_rules(level: Mapping[str, Any], remapped: Sequence[str]) -> list[Finding]:
-    return [
-        Finding(
-            code="config-rule",
-            message=f"config.json: {key!r} = {brief(value)} may speak of layers and is kept as it is",
-            advice="Check that it is right for the new order of layers.",
-        )
-        for key, value in level.items()
-        if _SPEAKS_OF_LAYERS.search(key)
-        and value not in (None, [], "", 0)
-        and key not in remapped
-        and key not in _RULES_BY_LAYER
-    ]
+def _inner(config: dict[str, Any], stack: LayerStack) -> dict[str, Any]:
+    level = config
+    for key in stack.count_path[:-1]:
+        level = level[key]
+    return level
 
 
-def _layer_names(config: Mapping[str, Any], stack: LayerStack) -> list[Finding]:
-    """Report values that name tensors of single layers, such as `modules_to_not_convert`."""
-    named = re.compile(re.escape(stack.prefix) + r"\d")
-    found: dict[str, str] = {}
-    for path, text in _texts(config, ""):
-        if named.search(text):
-            found.setdefault(path, text)
-    return [
-        Finding(
-            code="config-rule",
-            message=f"config.json: {path!r} names layers by their old numbers ({brief(text)}) and is kept",
-            advice="Check that it is right for the new order of layers.",
-        )
-        for path, text in sorted(found.items())
-    ]
-
-
-def _texts(value: Any, path: str) -> Iterator[tuple[str, str]]:
-    """Yield every text of a config, names of keys included, with the keys that lead to it."""
-    if isinstance(value, str):
-        yield path, value
-    elif isinstance(value, Mapping):
-        for key, inner in value.items():
-            inside = f"{path}.{key}" if path else str(key)
-            yield inside, str(key)
-            yield from _texts(inner, inside)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _texts(inner, path)
-
-
-def _indexed_layers(level: Mapping[str, Any]) -> list[Finding]:
-    if level.get("model_type") not in _INDEXED_MODELS:
-        return []
-    return [
-        Finding(
-            code="config-rule",
-            message=f"config.json: layers of a {level['model_type']!r} model compute with their own index",
-            advice="A layer that stands elsewhere answers differently; no config can express the old index.",
-        )
-    ]
+def _set_counts(config: dict[str, Any], stack: LayerStack, count: int) -> None:
+    for path in stack.count_paths:
+        if type(look_up(config, ".".join(path))) is int:
+            put(config, ".".join(path), count)

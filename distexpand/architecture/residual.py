@@ -1,176 +1,225 @@
-"""Residual outputs: the projections that write a block's result into the residual stream.
+"""Identity blocks: what each tensor of a block has to be for it to pass its input on unchanged.
 
-Zero them and the block passes its input on unchanged (LLaMA Pro, arXiv
-2401.02415). Which tensors these are is a fact per family that structure alone
-doesn't show, so it is a table of the parts that blocks are built of. A block
-is explained only if each of its tensors belongs to a known part or is a known
-norm; one that the table doesn't explain wholly is refused rather than zeroed
-in the hope that it fits. Rejected: looking for known outputs and ignoring the
-rest, which takes a second mixer beside the attention, cross-attention or a
-learned residual scale for an identity.
+Zero the projections that write into the residual stream (LLaMA Pro, arXiv
+2401.02415), set what the stream is multiplied by to one, and the block adds
+nothing. Which tensors these are is a fact that structure alone doesn't show,
+so it is a table (`residual_facts`). A block is explained only if each of its
+tensors belongs to a known part or is a known norm; one that the table doesn't
+explain wholly is refused rather than zeroed in the hope that it fits.
+Rejected: looking for known outputs and ignoring the rest, which takes a second
+mixer beside the attention, cross-attention or a learned residual scale for an
+identity.
 """
 
 import re
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
+from distexpand.architecture.quantised import BIASES, LEAVES, PLAIN, zero_values
+from distexpand.architecture.residual_fact import NORMALISED, Fact, Role
+from distexpand.architecture.residual_facts import FACTS, NEVER_IF, NORM_BEFORE_PART
+from distexpand.architecture.residual_norms import is_fairseq_norm, is_norm, is_norm_after
 from distexpand.errors import ArchitectureError
+from distexpand.formats.dtypes import DType
 
-_OUTPUTS_BY_PART = {
-    # mixers
-    "self_attn": r"o_proj|out_proj|dense",
-    "attention": r"dense|o_proj|wo|output",
-    "self_attention": r"dense",
-    "attn": r"c_proj|out_proj|o_proj|attention\.out_proj",
-    "linear_attn": r"out_proj|o_proj",
-    "mamba": r"out_proj",
-    "mixer": r"out_proj|o_proj|down_proj",
-    "conv": r"out_proj",
-    "temporal_block": r"linear_out|o_proj",
-    # feed-forward parts
-    "mlp": r"down_proj|c_proj|dense_4h_to_h|fc_out|fc2|w2|"
-    r"(experts\.\d+|shared_experts?|shared_mlp)\.down_proj",
-    "feed_forward": r"w2|down_proj|value|(experts\.\d+|shared_experts?)\.(down_proj|w2)",
-    "block_sparse_moe": r"experts\.\d+\.w2|output_linear|shared_experts?\.down_proj",
-    "shared_mlp": r"output_linear",
-    "ffn": r"down_proj",
-    "mlp_block": r"down_proj",
-}
-"""Part of a block to the projections in it that write into the residual stream."""
-
-_FLAT_OUTPUTS = {"fc1": None, "fc2": "fc2"}
-"""Feed-forward parts whose two layers lie directly in the block."""
-
-_FUSED_OUTPUT = re.compile(r"(mlp|feed_forward|block_sparse_moe)\.experts\.down_proj(_bias)?")
-"""All experts in one tensor, without a `.weight` at the end."""
+_NUMBER = re.compile(r"(?<![^.])\d+(?![^.])")
 
 _INPUT = re.compile(
-    r"(.+)\.(up_proj|gate_proj|gate_up_proj|w1|w3|fc1|fc_in|c_fc|dense_h_to_4h|input_linear|key)(\.|_|$)"
+    r"(.+)\.(up_proj|gate_proj|gate_up_proj|w1|w3|fc1|fc_in|c_fc|dense_h_to_4h|input_linear|Wi|w13_weight|"
+    r"(?<=feed_forward\.)key)(\.|_|$)"
 )
 """First projection of a feed-forward part or of an expert: what has one has to have a known output."""
 
-_PRE_NORMS = re.compile(
-    r"input_layernorm|post_attention_layernorm|"
-    r"pre_(feedforward|ff|mlp|moe|attn|attention)_(layernorm|norm)|"
-    r"(attention|attn|feed_?forward|ffn|mlp|operator)_(layernorm|norm)|"
-    r"(channel|temporal)_pre_norm|ln_(1|2|attn|mlp)|ln[12]|norm_[12]|norm"
-)
-_POST_NORMS = re.compile(r"post_(attention|self_attn|attn|feedforward|ff|mlp|moe)_(layernorm|norm)")
-_FAIRSEQ_NORMS = frozenset({"self_attn_layer_norm", "final_layer_norm"})
-_FAIRSEQ_PRE_NORM_MODELS = frozenset({"opt", "biogpt", "xglm"})
-"""Models that have the names of BART's block, but normalise before each part, as BART doesn't."""
-
-_SCALES = frozenset({"weight_scale", "weight_scale_inv", "input_scale", "output_scale"})
-"""What may lie beside a quantised weight whose zeros are zero whatever its scale."""
-
-_NOT_PLAIN_SUM = frozenset({"bart", "beam", "openai-gpt", "minimax"})
-"""Models with the names of others, whose residual stream is normalised or scaled on its way."""
+_ROUTER = re.compile(r"(^|\.)(gate|router|router_mlp)(\.|$)")
+"""Parts that choose experts; their outputs are no outputs of the block."""
 
 
-def residual_outputs(suffixes: Collection[str], config: Mapping[str, Any], *, origin: str) -> frozenset[str]:
-    """Return the suffixes of one layer's tensors that have to be zero for an identity block.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Tensor:
+    """A tensor's suffix, taken apart: the weight's name, what the storage adds to it, and its fact.
+
+    `path` is unique in the layer, `name` what the facts table may know it by. They differ for
+    tensors that models keep in lists beside the blocks, whose suffix starts with the list's name.
+    """
+
+    suffix: str
+    path: str
+    name: str
+    leaf: str
+    fact: Fact | None
+
+
+def identity_values(
+    dtypes: Mapping[str, DType], config: Mapping[str, Any], *, origin: str
+) -> Mapping[str, float]:
+    """Return what a layer's tensors have to be for an identity block; those not named stay.
 
     Args:
-        suffixes: names of the layer's tensors without prefix and index.
+        dtypes: the dtypes of the layer's tensors, by name without prefix and index.
         config: the level of the config that describes this stack.
         origin: what to name in an error, such as `model.layers.3`.
 
     Raises:
-        ArchitectureError: the block isn't one whose residual outputs are known.
+        ArchitectureError: the block can't be an identity, or it isn't known how.
     """
-    _refuse_other_sums(config, origin)
-    parts: dict[str, set[str]] = defaultdict(set)
-    norms: set[str] = set()
-    for suffix in suffixes:
-        part, _, rest = suffix.partition(".")
-        if part in _OUTPUTS_BY_PART:
-            parts[part].add(suffix)
-        elif part in _FLAT_OUTPUTS:
-            parts["fc2"].add(suffix)
-        elif rest in {"weight", "bias"} and _is_norm(part, config):
-            norms.add(suffix)
-        else:
-            raise _unexplained(origin, f"what {suffix!r} does in the block isn't known")
-    _refuse_biased_post_norms(norms, origin)
-    outputs = {part: _outputs(part, names) for part, names in parts.items()}
-    for part, found in outputs.items():
-        if not found:
-            raise _unexplained(origin, f"the output of {part!r} isn't known: {_listed(parts[part])}")
-    if not outputs:
-        raise _unexplained(origin, f"no attention or feed-forward part is known: {_listed(suffixes)}")
-    result = frozenset().union(*outputs.values())
-    _refuse_companions(result, suffixes, origin)
-    return result
+    _refuse_by_config(dtypes, config, origin)
+    tensors = [_explained(suffix, dtypes, config) for suffix in dtypes]
+    for tensor in tensors:
+        if tensor.fact is not None and tensor.fact.role is Role.NEVER:
+            raise _impossible(origin, f"{tensor.fact.reason} ({tensor.suffix!r})")
+    values: dict[str, float] = {}
+    outputs = [tensor for tensor in tensors if tensor.fact is not None and tensor.fact.value is not None]
+    for path, group in _by_path(outputs).items():
+        values.update(_values(path, group, dtypes, origin))
+    values.update(_biases_after(tensors, dtypes, config))
+    _require_explained(tensors, dtypes, config, origin)
+    return values
 
 
-def _outputs(part: str, names: Collection[str]) -> frozenset[str]:
-    if part in _FLAT_OUTPUTS:
-        return frozenset(name for name in names if name in {"fc2.weight", "fc2.bias"})
-    pattern = re.compile(rf"{part}\.({_OUTPUTS_BY_PART[part]})\.(weight|bias)")
-    found = frozenset(name for name in names if pattern.fullmatch(name) or _FUSED_OUTPUT.fullmatch(name))
-    inputs = {match[1] for match in map(_INPUT.match, names) if match}
-    return found if inputs <= {_parent(name) for name in found} else frozenset()
+def residual_outputs(
+    dtypes: Mapping[str, DType], config: Mapping[str, Any], *, origin: str
+) -> frozenset[str]:
+    """Return the suffixes of one layer's tensors that an identity block sets, most of them to zero.
+
+    Raises:
+        ArchitectureError: the block can't be an identity, or it isn't known how.
+    """
+    return frozenset(identity_values(dtypes, config, origin=origin))
 
 
-def _parent(output: str) -> str:
-    module = output if _FUSED_OUTPUT.fullmatch(output) else output.rpartition(".")[0]
-    return module.rpartition(".")[0]
+def _explained(suffix: str, dtypes: Mapping[str, DType], config: Mapping[str, Any]) -> _Tensor:
+    local = _local(suffix)
+    for name, leaf in _splits(local):
+        fact = _fact(name, dtypes, config)
+        if fact is not None:
+            path = suffix.removesuffix(leaf)
+            return _Tensor(suffix=suffix, path=path, name=name, leaf=leaf, fact=fact)
+    return _Tensor(suffix=suffix, path=suffix, name=local, leaf="", fact=None)
 
 
-def _is_norm(name: str, config: Mapping[str, Any]) -> bool:
-    if name in _FAIRSEQ_NORMS:
-        return config.get("model_type") in _FAIRSEQ_PRE_NORM_MODELS
-    return bool(_PRE_NORMS.fullmatch(name) or _POST_NORMS.fullmatch(name))
+def _local(suffix: str) -> str:
+    """Return a suffix without the name of a list beside the blocks (`model.ffns.*.lin1.weight`)."""
+    outer, star, inner = suffix.partition(".*")
+    inner = inner.removeprefix(".")
+    if not star:
+        return suffix
+    return inner if "." in inner else ".".join(filter(None, (outer.rpartition(".")[2], inner)))
 
 
-def _refuse_other_sums(config: Mapping[str, Any], origin: str) -> None:
-    if (
-        config.get("model_type") in _NOT_PLAIN_SUM
-        or config.get("do_layer_norm_before") is False
-        or config.get("apply_residual_connection_post_layernorm")
-    ):
+def _splits(suffix: str) -> Iterator[tuple[str, str]]:
+    """Yield a suffix as the name of a weight and what follows, known endings first, longest name first."""
+    for leaf in LEAVES:
+        if leaf and suffix.endswith(leaf):
+            yield suffix[: -len(leaf)], leaf
+    path, leaf = suffix, ""
+    while path:
+        yield path, leaf
+        path, dot, last = path.rpartition(".")
+        leaf = f"{dot}{last}{leaf}"
+
+
+def _fact(path: str, dtypes: Collection[str], config: Mapping[str, Any]) -> Fact | None:
+    model = config.get("model_type")
+    for name in dict.fromkeys((path, _NUMBER.sub("N", path))):
+        for fact in _FACTS_BY_NAME.get(name, ()):
+            if (not fact.model or fact.model == model) and (not fact.beside or fact.beside in dtypes):
+                return fact
+    return None
+
+
+def _by_path(tensors: Iterable[_Tensor]) -> dict[str, list[_Tensor]]:
+    groups: dict[str, list[_Tensor]] = defaultdict(list)
+    for tensor in tensors:
+        groups[tensor.path].append(tensor)
+    return groups
+
+
+def _values(path: str, group: list[_Tensor], dtypes: Mapping[str, DType], origin: str) -> Mapping[str, float]:
+    """Return what the tensors of one weight have to be."""
+    fact = group[0].fact
+    leaves = {tensor.leaf: dtypes[tensor.suffix] for tensor in group}
+    if fact is not None and fact.value:
+        if not all(leaf in PLAIN and dtype.is_plain_float for leaf, dtype in leaves.items()):
+            raise _unexplained(origin, f"{path!r} would have to be {fact.value:g} and isn't a plain float")
+        return {tensor.suffix: fact.value for tensor in group}
+    unknown = [tensor.suffix for tensor in group if tensor.leaf not in LEAVES]
+    zeros = None if unknown else zero_values(leaves)
+    if zeros is None or not (zeros.keys() - set(BIASES) or leaves.keys() <= set(BIASES)):
         raise ArchitectureError(
-            f"{origin}: an identity block isn't possible: the model normalises or scales the residual stream "
-            "itself, so a block with zero outputs still changes its input"
+            f"{origin}: can't make an identity block: {path!r} is stored quantised in a way that isn't known "
+            f"({_listed(unknown or (tensor.suffix for tensor in group))}), where zeros may not mean zero",
+            hint="Use the model as it was before quantisation.",
         )
+    return {tensor.suffix: zeros[tensor.leaf] for tensor in group if tensor.leaf in zeros}
 
 
-def _refuse_biased_post_norms(norms: Collection[str], origin: str) -> None:
-    """Refuse a norm after a part that adds its bias to the part's zero.
+def _biases_after(
+    tensors: Iterable[_Tensor], dtypes: Collection[str], config: Mapping[str, Any]
+) -> Mapping[str, float]:
+    """Return the biases that are added to a part's result on its way to the stream."""
+    return {
+        tensor.suffix: 0.0
+        for tensor in tensors
+        if tensor.suffix.endswith("bias")
+        and (
+            tensor.fact.role is Role.AFTER
+            if tensor.fact
+            else is_norm_after(tensor.name, dtypes) and is_norm(tensor.name, config)
+        )
+    }
 
-    `post_attention_layernorm` stands before the feed-forward part in most models and after
-    the attention in those that have another norm there, or none before the attention.
-    """
-    names = {suffix.partition(".")[0] for suffix in norms}
-    sandwiched = "input_layernorm" not in names or any(name.startswith("pre_") for name in names)
-    for suffix in sorted(norms):
-        name, _, leaf = suffix.partition(".")
-        after = _POST_NORMS.fullmatch(name) and (name != "post_attention_layernorm" or sandwiched)
-        if after and leaf == "bias":
-            raise ArchitectureError(
-                f"{origin}: an identity block isn't possible: {suffix!r} is added after the block's outputs"
-            )
+
+def _require_explained(
+    tensors: Collection[_Tensor], dtypes: Collection[str], config: Mapping[str, Any], origin: str
+) -> None:
+    """Check that every tensor has a place in the block, and every part a known output."""
+    found = [tensor for tensor in tensors if tensor.fact is not None and tensor.fact.role is Role.OUTPUT]
+    parts = {_part(tensor.name) for tensor in found}
+    for tensor in tensors:
+        if tensor.fact is None and not is_norm(tensor.name, config) and _part(tensor.name) not in parts:
+            raise _unexplained(origin, _unknown(tensor, tensors))
+    if not found:
+        raise _unexplained(origin, f"no attention or feed-forward part is known: {_listed(dtypes)}")
+    parents = {tensor.path.rpartition(".")[0] for tensor in found}
+    for tensor in tensors:
+        match = _INPUT.match(tensor.suffix)
+        if match and tensor.fact is None and match[1] not in parents and not _ROUTER.search(match[1]):
+            raise _unexplained(origin, f"the output of {match[1]!r} isn't known")
 
 
-def _refuse_companions(outputs: Collection[str], suffixes: Collection[str], origin: str) -> None:
-    """Refuse an output with a bias of its own beside it, or stored as codes.
+def _unknown(tensor: _Tensor, tensors: Iterable[_Tensor]) -> str:
+    part = _part(tensor.name)
+    if part in _PARTS:
+        others = [other.suffix for other in tensors if _part(other.name) == part]
+        return f"the output of {part!r} isn't known: {_listed(others)}"
+    return f"what {tensor.suffix!r} does in the block isn't known"
 
-    Codes may be an index into a table, where a byte of zeros isn't the value zero.
-    """
-    modules = {name.rpartition(".")[0] for name in outputs if name.endswith(".weight")}
-    for suffix in sorted(suffixes):
-        if suffix in outputs:
-            continue
-        if suffix.rpartition("_bias")[0] in modules:
-            raise _unexplained(origin, f"what {suffix!r} does in the block isn't known")
-        module = next((m for m in modules if suffix.startswith(f"{m}.")), None)
-        if module is not None and suffix[len(module) + 1 :] not in _SCALES:
-            raise ArchitectureError(
-                f"{origin}: can't make an identity block: {module!r} is stored quantised ({suffix!r}), "
-                "where zero bytes may not mean zero",
-                hint="Use the model as it was before quantisation.",
-            )
+
+def _part(path: str) -> str:
+    return path.partition(".")[0]
+
+
+def _refuse_by_config(dtypes: Iterable[str], config: Mapping[str, Any], origin: str) -> None:
+    for key, value in NEVER_IF.items():
+        if key in config and config[key] == value:
+            raise _impossible(origin, f"{NORMALISED} ({key!r} is {value!r})")
+    fairseq = next((suffix for suffix in dtypes if is_fairseq_norm(suffix)), None)
+    if fairseq is None:
+        return
+    before = NORM_BEFORE_PART.get(str(config.get("model_type")))
+    if before is False:
+        raise _impossible(origin, f"{NORMALISED} ({fairseq!r})")
+    if before is None:
+        raise _unexplained(origin, f"whether {fairseq!r} stands before or after its part isn't known")
+
+
+def _impossible(origin: str, reason: str) -> ArchitectureError:
+    return ArchitectureError(
+        f"{origin}: an identity block isn't possible: {reason}, so that a block whose parts add nothing "
+        "still changes its input"
+    )
 
 
 def _unexplained(origin: str, reason: str) -> ArchitectureError:
@@ -180,5 +229,16 @@ def _unexplained(origin: str, reason: str) -> ArchitectureError:
     )
 
 
-def _listed(suffixes: Collection[str]) -> str:
+def _listed(suffixes: Iterable[str]) -> str:
     return ", ".join(sorted(suffixes)[:12])
+
+
+def _facts_by_name(facts: Iterable[Fact]) -> Mapping[str, tuple[Fact, ...]]:
+    found: dict[str, tuple[Fact, ...]] = {}
+    for fact in facts:
+        found[fact.name] = (*found.get(fact.name, ()), fact)
+    return found
+
+
+_FACTS_BY_NAME = _facts_by_name(FACTS)
+_PARTS = frozenset(_part(fact.name) for fact in FACTS if fact.role is Role.OUTPUT)

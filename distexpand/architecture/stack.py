@@ -1,37 +1,22 @@
-"""Find the layer stack: the run of repeated blocks that a recipe cuts and stacks.
+"""The layer stack: the run of repeated blocks that a recipe cuts and stacks.
 
-Found by structure, not by a list of models: tensor names that differ in one
-number only form a run, and the run whose length is the config's layer count is
-the stack. Only the first number in a name counts, so experts inside a layer
-are never taken for layers. A tower for pictures or sound that happens to be as
-deep as the language model isn't taken for it; of two stacks that are left,
-such as an encoder and a decoder, none is chosen.
+What a stack is and how its tensors are named; finding one is the business of
+`stack_search`. Only the number that follows the prefix is a layer's, so that
+experts inside a layer are never taken for layers.
 """
 
 import re
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from distexpand.errors import ArchitectureError
+from distexpand.architecture.counts import COUNT_KEYS
+from distexpand.architecture.stack_search import Found, choose, search
 
-COUNT_KEYS = (
-    "num_hidden_layers",
-    "n_layer",
-    "n_layers",
-    "num_layers",
-    "num_transformer_layers",
-    "num_decoder_layers",
-    "decoder_layers",
-    "encoder_layers",
-)
-NESTED_CONFIGS = ("text_config", "llm_config", "language_config", "decoder")
+__all__ = ["COUNT_KEYS", "LayerStack", "find_layer_stack", "find_layer_stacks"]
 
-_FIRST_NUMBER = re.compile(r"((?:[^.]*[^.\d][^.]*\.)*)(0|[1-9][0-9]{0,8})\.(.+)", re.DOTALL)
+_NUMBER = re.compile(r"0|[1-9][0-9]{0,8}")
 """At most nine digits: a stranger's name mustn't cost anything to read as a number."""
-
-_TOWER = re.compile(r"(^|[._])(vision|visual|vit|image|img|audio|speech)[._]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,80 +25,88 @@ class LayerStack:
 
     Tensors of layer i are named `prefix` + i + `.` + suffix (`model.layers.` and so on).
     `count_path` leads to the layer count in the config, `("text_config",
-    "num_hidden_layers")` for a nested one.
+    "num_hidden_layers")` for a nested one; `count_paths` to every place that holds the same
+    count. `companions` are further prefixes whose numbers are those of the same layers;
+    `beyond` is the number of layers stored behind the count, `unclear` the
+    prefixes of numbers beside the stack that may or may not be its layers'.
     """
 
     prefix: str
     num_layers: int
     count_path: tuple[str, ...]
+    also_counted: tuple[tuple[str, ...], ...] = ()
+    companions: tuple[str, ...] = ()
+    beyond: int = 0
+    unclear: tuple[str, ...] = ()
+
+    @property
+    def count_paths(self) -> tuple[tuple[str, ...], ...]:
+        """Every place in the config that holds the count."""
+        return (self.count_path, *self.also_counted)
 
     def split(self, name: str) -> tuple[int, str] | None:
-        """Return layer index and suffix of a tensor of the stack, or nothing for another."""
-        match = _FIRST_NUMBER.fullmatch(name)
-        return (int(match[2]), match[3]) if match and match[1] == self.prefix else None
+        """Return layer index and suffix of a tensor of the stack, or nothing for another.
+
+        The index is `num_layers` or more for a layer beyond the count. The suffix of a
+        companion's tensor holds the companion's prefix and a `*` for the number.
+        """
+        if name.startswith(self.prefix):
+            number, dot, suffix = name[len(self.prefix) :].partition(".")
+            if dot and suffix and _NUMBER.fullmatch(number):
+                return int(number), suffix
+        for companion in self.companions:
+            if name.startswith(companion):
+                number, dot, rest = name[len(companion) :].partition(".")
+                if _NUMBER.fullmatch(number) and bool(dot) == bool(rest):
+                    return int(number), f"{companion}*{dot}{rest}"
+        return None
 
     def name(self, layer: int, suffix: str) -> str:
         """Return the full name of a layer's tensor."""
+        for companion in self.companions:
+            if suffix.startswith(f"{companion}*"):
+                return f"{companion}{layer}{suffix[len(companion) + 1 :]}"
         return f"{self.prefix}{layer}.{suffix}"
 
 
-def find_layer_stack(names: Iterable[str], config: Mapping[str, Any], *, origin: str) -> LayerStack:
-    """Find the stack from tensor names and the config's layer count.
+def find_layer_stack(
+    names: Iterable[str], config: Mapping[str, Any], *, origin: str, wanted: str = ""
+) -> LayerStack:
+    """Find a stack from tensor names and the config's layer counts.
+
+    Args:
+        names: all tensor names of the model.
+        config: its whole config.
+        origin: the model's name, for messages.
+        wanted: the stack's prefix or a part of it, as the user names it; empty for the
+            language model's or decoder's.
 
     Raises:
-        ArchitectureError: no run of layers, or more than one, agrees with a count in the
-            config; says what counts and runs were found.
+        ArchitectureError: no run of layers agrees with a count in the config, more than
+            one does, or none is what is wanted; says what counts and runs were found.
     """
-    runs = _runs(names)
-    counts = list(_counts(config))
-    matches = [
-        LayerStack(prefix=prefix, num_layers=count, count_path=path)
-        for path, count in counts
-        for prefix, indices in runs.items()
-        if len(indices) == count == max(indices) + 1
-    ]
-    matches = [stack for stack in matches if not _TOWER.search(stack.prefix)] or matches
-    if not matches:
-        raise _no_run(runs, counts, origin)
-    prefixes = sorted({stack.prefix for stack in matches})
-    if len(prefixes) > 1:
-        raise ArchitectureError(
-            f"{origin}: the model has several stacks of layers, {' and '.join(prefixes)}, "
-            "and it isn't clear which to expand",
-            hint="Encoder-decoder models aren't supported.",
-        )
-    return max(matches, key=lambda stack: len(stack.count_path))
+    found = search(names, config, origin=origin)
+    return _stack(choose(found, wanted, origin=origin))
 
 
-def _no_run(
-    runs: Mapping[str, set[int]], counts: list[tuple[tuple[str, ...], int]], origin: str
-) -> ArchitectureError:
-    found = ", ".join(f"{prefix}0..{max(indices)}" for prefix, indices in sorted(runs.items())[:6]) or "none"
-    said = ", ".join(f"{'.'.join(path)} = {count}" for path, count in counts) or "none"
-    beyond = any(count < len(run) == max(run) + 1 for run in runs.values() for _, count in counts)
-    return ArchitectureError(
-        f"{origin}: no run of layers agrees with the config; runs found: {found}; counts found: {said}",
-        hint="Layers beyond the config's count, such as for multi-token prediction, aren't supported."
-        if beyond
-        else "Weights and config.json may belong to different models, or shards may be missing.",
+def find_layer_stacks(
+    names: Iterable[str], config: Mapping[str, Any], *, origin: str
+) -> tuple[LayerStack, ...]:
+    """Return every stack of a model, the language model's or decoder's before the others.
+
+    Raises:
+        ArchitectureError: no run of layers agrees with a count in the config.
+    """
+    return tuple(_stack(found) for found in search(names, config, origin=origin))
+
+
+def _stack(found: Found) -> LayerStack:
+    return LayerStack(
+        prefix=found.prefix,
+        num_layers=found.count.value,
+        count_path=found.count.path,
+        also_counted=found.also_counted,
+        companions=found.companions,
+        beyond=found.length - found.count.value,
+        unclear=found.unclear,
     )
-
-
-def _runs(names: Iterable[str]) -> dict[str, set[int]]:
-    runs: dict[str, set[int]] = defaultdict(set)
-    for name in names:
-        match = _FIRST_NUMBER.fullmatch(name)
-        if match:
-            runs[match[1]].add(int(match[2]))
-    return dict(runs)
-
-
-def _counts(config: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], int]]:
-    for outer in ((), *((key,) for key in NESTED_CONFIGS)):
-        level = config.get(outer[0]) if outer else config
-        if not isinstance(level, Mapping):
-            continue
-        for key in COUNT_KEYS:
-            count = level.get(key)
-            if type(count) is int and count > 0:
-                yield (*outer, key), count

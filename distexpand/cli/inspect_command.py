@@ -10,25 +10,23 @@ from distexpand.cli.options import json_option
 
 @click.command("inspect", short_help="Show the layers, sizes, dtypes and config of MODEL.")
 @click.argument("model")
+@click.option(
+    "--stack",
+    metavar="NAME",
+    default="",
+    help="Look at another stack than the language model's or decoder's, such as a vision tower; "
+    "a part of its tensors' names is enough.",
+)
 @json_option
-def inspect_command(model: str, as_json: bool) -> None:
-    """Show the layer stack, sizes, dtypes and per-layer config of MODEL."""
+def inspect_command(model: str, stack: str, as_json: bool) -> None:
+    """Show how MODEL can be expanded: its layer stacks, the kinds of layers, what the config says of
+    layers and becomes of it, what an identity block zeroes, and what is unusual.
+    """
     from distexpand.api import inspect_model
-    from distexpand.report.sizes import bytes_text, count_text, plural
+    from distexpand.report.inspection import inspection_text
 
-    found = inspect_model(model)
+    found = inspect_model(model, stack=stack)
     if as_json:
         print_json(asdict(found))
         return
-    dtypes = ", ".join(f"{name} {bytes_text(size)}" for name, size in found.dtypes.items())
-    rows = {
-        "layers": f"{found.stack.num_layers}, named {found.stack.prefix}0 and so on",
-        "count": f"config.json: {'.'.join(found.stack.count_path)}",
-        "parameters": count_text(found.parameters),
-        "tensors": f"{found.tensors} in {plural(found.files, 'file')}, {bytes_text(found.bytes)}",
-        "dtypes": dtypes,
-        "per layer": ", ".join(found.per_layer_keys) or "nothing in config.json",
-        "outside": ", ".join(found.outside),
-    }
-    for name, text in rows.items():
-        click.echo(f"{name:<11} {text}")
+    click.echo(inspection_text(found))

@@ -112,6 +112,24 @@ def cluster_cost_options(command: Command) -> Command:
     return command
 
 
+def load_check_options(command: Command) -> Command:
+    """--check-load, --trust-remote-code."""
+    for option in (
+        click.option(
+            "--trust-remote-code", is_flag=True, help="For the check: run code that came with the model."
+        ),
+        click.option(
+            "--check-load/--no-check-load",
+            default=None,
+            envvar="DISTEXPAND_CHECK_LOAD",
+            help="Prove before writing that the output loads in transformers, every layer as what it was.  "
+            "[default: on for run, where transformers is installed]",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
 def json_option(command: Command) -> Command:
     """--json."""
     return click.option(

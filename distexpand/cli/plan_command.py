@@ -4,10 +4,12 @@ from pathlib import Path
 
 import click
 
+from distexpand.cli.load_check import checked_load
 from distexpand.cli.messages import print_json, refuse_findings
 from distexpand.cli.options import (
     cluster_cost_options,
     json_option,
+    load_check_options,
     model_option,
     recipe_argument,
     shard_size_option,
@@ -32,6 +34,7 @@ from distexpand.cli.planning import planned_expansion
     type=click.Path(path_type=Path, dir_okay=False),
     help="Write the plan to a file that `distexpand run` takes in the recipe's place.",
 )
+@load_check_options
 @cluster_cost_options
 @json_option
 def plan_command(
@@ -43,6 +46,8 @@ def plan_command(
     output: Path | None,
     canonical: bool,
     save: Path | None,
+    check_load: bool | None,
+    trust_remote_code: bool,
     nodes: int | None,
     per_node: int | None,
     network: str | None,
@@ -57,6 +62,9 @@ def plan_command(
 
     question = cost_question(nodes, per_node, network, storage, threads=threads)
     planned = planned_expansion(recipe, models, shard_size)
+    proof = None
+    if check_load:
+        planned, proof = checked_load(planned, trust_remote_code=trust_remote_code)
     if strict:
         refuse_findings(planned.findings)
     if save is not None:
@@ -75,6 +83,11 @@ def plan_command(
                 "plan_digest": digest,
                 "remapped_config_keys": remapped,
                 "recipe": planned.plan.recipe,
+                **(
+                    {}
+                    if proof is None
+                    else {"load_check": {"loader": proof.loader, "skipped": proof.skipped}}
+                ),
                 **({} if cost is None else {"cost": cost.to_json()}),
             }
         )
@@ -84,6 +97,8 @@ def plan_command(
     from distexpand.report.plan_report import plan_report
 
     Console().print(plan_report(summary, planned.plan))
+    if proof is not None and proof.loader:
+        click.echo(f"\nloads as {proof.loader}, every layer as what it was")
     if cost is not None:
         from distexpand.report.cost_report import cost_report
 

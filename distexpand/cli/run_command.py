@@ -12,9 +12,11 @@ import click
 
 from distexpand.cli.attempt_options import attempt_options, cluster_options
 from distexpand.cli.interruption import stopping_on_signals
+from distexpand.cli.load_check import checked_load, wanted
 from distexpand.cli.messages import print_json, refuse_findings, say, show_findings, show_report
 from distexpand.cli.options import (
     json_option,
+    load_check_options,
     model_option,
     quiet_option,
     recipe_argument,
@@ -28,6 +30,7 @@ from distexpand.errors import UsageError
 if TYPE_CHECKING:
     from distexpand.cli.run_with_ray import ClusterCount
     from distexpand.commit.committer import OutputMode
+    from distexpand.plan.model import Plan
     from distexpand.report.summary import PlanSummary
     from distexpand.runner.progress import ProgressSink
 
@@ -49,6 +52,7 @@ _KIB = 1024
 @attempt_options
 @click.option("--resume", is_flag=True, help="Go on with an interrupted run of the same plan.")
 @click.option("--overwrite", is_flag=True, help="Replace what an earlier run wrote to OUT.")
+@load_check_options
 @strict_option
 @quiet_option
 @json_option
@@ -66,6 +70,8 @@ def run_command(
     wait_for_nodes: int | None,
     resume: bool,
     overwrite: bool,
+    check_load: bool | None,
+    trust_remote_code: bool,
     strict: bool,
     quiet: bool,
     as_json: bool,
@@ -81,13 +87,16 @@ def run_command(
         "wait_for_nodes": wait_for_nodes,
     }
     _require_ray_for({"address": address, **limits}, ray=ray)
+    mode = _mode(resume=resume, overwrite=overwrite)
     planned = planned_expansion(recipe, models, shard_size)
+    if not resume and wanted(check_load):
+        _require_place(planned.plan, out, overwrite=overwrite)
+        planned, _ = checked_load(planned, trust_remote_code=trust_remote_code)
     if strict:
         refuse_findings(planned.findings)
     summary = summarise_plan(planned, output=out, threads=threads)
     if not quiet and not as_json:
         show_findings(planned.findings)
-    mode = _mode(resume=resume, overwrite=overwrite)
     started = time.monotonic()
     if ray:
         from distexpand.cli.run_with_ray import run_with_ray
@@ -118,6 +127,15 @@ def _require_ray_for(given: Mapping[str, object], *, ray: bool) -> None:
                 f"--{name.replace('_', '-')} goes with --ray",
                 hint="To use a cluster, add --ray, or `submit`.",
             )
+
+
+def _require_place(plan: "Plan", out: Path, *, overwrite: bool) -> None:
+    """Refuse an output that can't be before the check takes its seconds."""
+    from distexpand.commit.occupied import refuse_output_in_source, require_vacant
+
+    refuse_output_in_source(out, plan)
+    if not overwrite:
+        require_vacant(out)
 
 
 def _mode(*, resume: bool, overwrite: bool) -> "OutputMode":

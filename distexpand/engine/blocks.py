@@ -10,7 +10,17 @@ from dataclasses import dataclass, replace
 
 from distexpand.formats.header import Header
 from distexpand.plan.digest_layout import PIECE_BYTES
-from distexpand.plan.operations import Blend, Copy, Operation, Scale, Term, Zero, source_length
+from distexpand.plan.operations import (
+    Blend,
+    Constant,
+    Copy,
+    Gather,
+    Operation,
+    Scale,
+    Term,
+    Zero,
+    source_length,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,8 +71,10 @@ def slice_operation(operation: Operation, offset: int, length: int) -> Operation
         case Copy():
             source_offset = operation.source_offset + skipped
             return replace(operation, offset=offset, length=length, source_offset=source_offset)
-        case Zero():
+        case Zero() | Constant():
             return replace(operation, offset=offset, length=length)
+        case Gather():
+            return replace(operation, offset=offset, length=length, skipped=operation.skipped + skipped)
         case Scale():
             term = _slice_term(operation, operation.term, skipped)
             return replace(operation, offset=offset, length=length, term=term)

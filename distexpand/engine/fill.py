@@ -9,9 +9,20 @@ from dataclasses import dataclass
 
 from distexpand.engine.blocks import Block, slice_operation
 from distexpand.engine.buffers import block_buffer
+from distexpand.engine.gather import fill_gather
 from distexpand.engine.transforms import apply_transform
 from distexpand.plan.digest_layout import PIECE_BYTES, piece_digest, zeros_digest
-from distexpand.plan.operations import Blend, Copy, Operation, Scale, Zero, source_terms
+from distexpand.plan.operations import (
+    Blend,
+    Constant,
+    Copy,
+    Gather,
+    Operation,
+    Scale,
+    Zero,
+    constant_element,
+    source_terms,
+)
 from distexpand.storage.ranges import Readers
 
 STEP_BYTES = 2 * 1024 * 1024
@@ -86,6 +97,15 @@ def zero_fill(area: memoryview) -> None:
         part[:] = _ZEROS[: len(part)]
 
 
+def constant_fill(operation: Constant, area: memoryview) -> None:
+    """Fill a part of a buffer, of whole elements, with a constant."""
+    element = constant_element(operation.value, operation.target)
+    pattern = memoryview(element * (len(_ZEROS) // len(element)))
+    for start in range(0, len(area), len(pattern)):
+        part = area[start : start + len(pattern)]
+        part[:] = pattern[: len(part)]
+
+
 def _fill(
     operation: Operation, base: int, readers: Readers, workspace: Workspace
 ) -> Iterator[tuple[int, int]]:
@@ -93,12 +113,18 @@ def _fill(
     match operation:
         case Zero():
             return
+        case Constant():
+            constant_fill(operation, workspace.buffer[start : start + operation.length])
+            yield start, operation.length
         case Copy():
             reader = readers[operation.source]
             shift = start - operation.source_offset
             for offset, length in reader.data_ranges(operation.source_offset, operation.length):
                 reader.read_into(offset, workspace.buffer[offset + shift : offset + shift + length])
                 yield offset + shift, length
+        case Gather():
+            fill_gather(operation, readers, workspace.buffer[start : start + operation.length])
+            yield start, operation.length
         case Scale() | Blend():
             _transform(operation, base, readers, workspace)
             yield start, operation.length

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from distexpand.engine.transforms import needs_torch
 from distexpand.plan.digest_layout import PIECE_BYTES
 from distexpand.plan.model import Plan, ShardPlan
-from distexpand.plan.operations import Blend, Copy, Scale, sources_of
+from distexpand.plan.operations import Blend, Constant, Copy, Gather, Scale, sources_of
 from distexpand.storage.ranges import RangeReader
 
 _PROCESS_BYTES = 70_000_000
@@ -53,6 +53,6 @@ def _shard_bytes(shard: ShardPlan, readers: Sequence[RangeReader]) -> int:
             reader = readers[operation.source]
             ranges = reader.data_ranges(operation.source_offset, operation.length)
             total += sum(length for _, length in ranges)
-        elif isinstance(operation, Scale | Blend):
+        elif isinstance(operation, Constant | Gather | Scale | Blend):
             total += operation.length
     return total

@@ -33,6 +33,9 @@ class DType(Enum):
     F64 = "F64"
     C64 = "C64"
 
+    __hash__ = object.__hash__
+    """Members are the only ones of their kind; the enumeration's own hash is that of the name, in Python."""
+
     @property
     def bits(self) -> int:
         """Size of one element in bits."""
@@ -87,6 +90,12 @@ _TORCH_NAMES = {
 }
 
 _BY_TORCH_NAME = {name: dtype for dtype, name in _TORCH_NAMES.items()}
+_BY_NAME = {dtype.value: dtype for dtype in DType}
+
+
+def dtype_named(name: object) -> DType | None:
+    """Return the dtype that a header calls so, nothing for any other value."""
+    return _BY_NAME.get(name) if isinstance(name, str) else None
 
 
 def float_dtype(name: str) -> DType | None:

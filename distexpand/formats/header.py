@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from distexpand.errors import CheckpointError
-from distexpand.formats.dtypes import DType
+from distexpand.formats.dtypes import DType, dtype_named
 from distexpand.formats.json_text import brief, load_json_object
 
 LENGTH_BYTES = 8
@@ -23,6 +23,8 @@ MAX_HEADER_BYTES = 100_000_000
 
 _MAX_COUNT = 2**63 - 1
 """Bound of every size, offset and element count, as in the reference implementation's integers."""
+
+_TENSOR_KEYS = {"dtype", "shape", "data_offsets"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,50 +135,56 @@ def _parse_metadata(entry: Any, origin: str) -> dict[str, str]:
 
 
 def _parse_tensor(name: str, entry: Any, data_start: int, origin: str) -> TensorHeader:
-    where = f"{origin}: tensor {brief(name)}"
-    if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
-        raise CheckpointError(f"{where}: expected exactly dtype, shape and data_offsets")
+    """Parse one tensor's entry; what is shown in an error is put together only then."""
     try:
-        dtype = DType(entry["dtype"])
-    except ValueError:
-        raise CheckpointError(
-            f"{where}: unknown dtype {brief(entry['dtype'])}; known are {', '.join(d.value for d in DType)}"
-        ) from None
-    shape = _sizes(entry["shape"], f"{where}: shape")
-    _check_elements(shape, f"{where}: shape")
-    offsets = _sizes(entry["data_offsets"], f"{where}: data_offsets")
-    if len(offsets) != 2 or offsets[0] > offsets[1]:  # noqa: PLR2004
-        raise CheckpointError(f"{where}: data_offsets {brief(list(offsets))} are not a begin and an end")
-    begin, end = offsets
-    try:
-        expected = tensor_bytes(dtype, shape)
+        return _tensor_header(entry, data_start)
     except CheckpointError as error:
-        raise CheckpointError(f"{where}: {error.message}") from None
+        raise CheckpointError(f"{origin}: tensor {brief(name)}: {error.message}") from None
+
+
+def _tensor_header(entry: Any, data_start: int) -> TensorHeader:
+    if not isinstance(entry, dict) or entry.keys() != _TENSOR_KEYS:
+        raise CheckpointError("expected exactly dtype, shape and data_offsets")
+    dtype = dtype_named(entry["dtype"])
+    if dtype is None:
+        raise CheckpointError(
+            f"unknown dtype {brief(entry['dtype'])}; known are {', '.join(d.value for d in DType)}"
+        )
+    shape = _sizes(entry["shape"], "shape")
+    _check_elements(shape)
+    offsets = _sizes(entry["data_offsets"], "data_offsets")
+    if len(offsets) != 2 or offsets[0] > offsets[1]:  # noqa: PLR2004
+        raise CheckpointError(f"data_offsets {brief(list(offsets))} are not a begin and an end")
+    begin, end = offsets
+    expected = tensor_bytes(dtype, shape)
     if end - begin != expected:
         raise CheckpointError(
-            f"{where}: {dtype.value} of shape {brief(list(shape))} has {expected} bytes, "
+            f"{dtype.value} of shape {brief(list(shape))} has {expected} bytes, "
             f"its data_offsets hold {end - begin}"
         )
     return TensorHeader(dtype=dtype, shape=shape, offset=data_start + begin, length=expected)
 
 
-def _sizes(value: Any, where: str) -> tuple[int, ...]:
-    if not isinstance(value, list) or not all(
-        type(item) is int and 0 <= item <= _MAX_COUNT for item in value
-    ):
-        raise CheckpointError(
-            f"{where}: expected a list of whole numbers from 0 to {_MAX_COUNT}, found {brief(value)}"
-        )
-    return tuple(value)
+def _sizes(value: Any, what: str) -> tuple[int, ...]:
+    """Return a list of sizes; a plain loop, as there are two lists in every tensor's entry."""
+    if isinstance(value, list):
+        for item in value:
+            if type(item) is not int or not 0 <= item <= _MAX_COUNT:
+                break
+        else:
+            return tuple(value)
+    raise CheckpointError(
+        f"{what}: expected a list of whole numbers from 0 to {_MAX_COUNT}, found {brief(value)}"
+    )
 
 
-def _check_elements(shape: tuple[int, ...], where: str) -> None:
+def _check_elements(shape: tuple[int, ...]) -> None:
     """Refuse a shape whose product overflows in other readers, before the product gets costly here."""
     elements = 1
     for size in shape:
         elements *= size
         if elements > _MAX_COUNT:
-            raise CheckpointError(f"{where}: {brief(list(shape))} has more elements than any file can hold")
+            raise CheckpointError(f"shape: {brief(list(shape))} has more elements than any file can hold")
 
 
 def _check_contiguous(

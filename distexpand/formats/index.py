@@ -35,7 +35,10 @@ def parse_index(raw: bytes, *, origin: str, suffix: str = ".safetensors") -> dic
     weight_map = load_json_object(raw, origin=origin).get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
         raise CheckpointError(f"{origin}: expected a non-empty object under 'weight_map'")
+    checked: set[str] = set()
     for tensor, name in weight_map.items():
+        if isinstance(name, str) and name in checked:
+            continue
         if not is_plain_name(name):
             raise CheckpointError(
                 f"{origin}: weight_map[{brief(tensor)}]: {brief(name)} is not a plain file name",
@@ -45,6 +48,7 @@ def parse_index(raw: bytes, *, origin: str, suffix: str = ".safetensors") -> dic
             raise CheckpointError(
                 f"{origin}: weight_map[{brief(tensor)}]: {brief(name)} is not a {suffix} file"
             )
+        checked.add(name)
     return weight_map
 
 

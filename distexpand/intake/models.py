@@ -1,10 +1,10 @@
 """All models of a recipe, found and read without their weights."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from distexpand.errors import UsageError
-from distexpand.intake.checkpoint import read_checkpoint, read_side_files
+from distexpand.intake.checkpoint import Checkpoint, read_checkpoint, read_side_files
 from distexpand.intake.locate import locate, unused_places
 from distexpand.intake.side_files import is_tokenizer_file
 from distexpand.plan.build import CarriedFile
@@ -18,10 +18,12 @@ class OpenedModels:
     """What planning needs of a recipe's models.
 
     `models` are those that give weights or config; `side_files` and `locations` also have
-    one that gives its tokenizer only.
+    one that gives its tokenizer only. `modules` are the same models with another stack, for
+    every further stack of the recipe.
     """
 
     models: Mapping[ModelRef, SourceModel]
+    modules: Mapping[str, Mapping[ModelRef, SourceModel]]
     side_files: Mapping[ModelRef, tuple[CarriedFile, ...]]
     locations: Mapping[ModelRef, str]
 
@@ -29,6 +31,14 @@ class OpenedModels:
     def layer_counts(self) -> dict[ModelRef, int]:
         """Number of layers of each model."""
         return {ref: model.stack.num_layers for ref, model in self.models.items()}
+
+    @property
+    def module_layer_counts(self) -> dict[str, dict[ModelRef, int]]:
+        """Number of layers of each model's further stacks."""
+        return {
+            stack: {ref: model.stack.num_layers for ref, model in models.items()}
+            for stack, models in self.modules.items()
+        }
 
     def carried_files(self, recipe: Recipe) -> list[CarriedFile]:
         """Return the base model's side files, the tokenizer's ones from the tokenizer's model."""
@@ -61,7 +71,24 @@ def open_models(draft: Draft, places: Mapping[str, str]) -> OpenedModels:
     if draft.tokenizer not in side_files:
         side_files[draft.tokenizer] = read_side_files(draft.tokenizer, stores[draft.tokenizer])
     return OpenedModels(
-        models={ref: source_model(ref, c.config, c.catalog) for ref, c in checkpoints.items()},
+        models=_models(checkpoints, checkpoints, draft.stack),
+        modules={
+            module.stack: _models(
+                [draft.base_model, *(s.model for part in module.slices for s in part.sources)],
+                checkpoints,
+                module.stack,
+            )
+            for module in draft.modules
+        },
         side_files=side_files,
         locations={ref: store.location for ref, store in stores.items()},
     )
+
+
+def _models(
+    refs: Iterable[ModelRef], checkpoints: Mapping[ModelRef, Checkpoint], stack: str
+) -> dict[ModelRef, SourceModel]:
+    return {
+        ref: source_model(ref, checkpoints[ref].config, checkpoints[ref].catalog, stack=stack)
+        for ref in dict.fromkeys(refs)
+    }

@@ -2,17 +2,19 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from distexpand.architecture.config_remap import remap_config
+from distexpand.architecture.config_remap import RemappedConfig, remap_config
 from distexpand.findings import Finding
 from distexpand.formats.dtypes import DType
-from distexpand.plan.fit import check_fit
+from distexpand.plan.fit import check_fit, check_layers
 from distexpand.plan.model import CONFIG_NAME, CopiedFile, Plan, SourceFile, TextFile
+from distexpand.plan.modules import ModelsByStack, StackRecipe, stack_recipes
 from distexpand.plan.origins import layer_configs, layer_origins
 from distexpand.plan.pack import pack
-from distexpand.plan.resolve import Resolver, resolve_tensors
+from distexpand.plan.resolve import resolve_layers, resolve_tensors
+from distexpand.plan.resolver import Resolver
 from distexpand.plan.sources import SourceModel
 from distexpand.recipe.canonical import ModelRef, Recipe
 
@@ -67,6 +69,7 @@ def build_plan(
     locations: Mapping[ModelRef, str],
     *,
     shard_size: int,
+    modules: ModelsByStack | None = None,
 ) -> BuiltPlan:
     """Return the plan of a recipe, without a model card.
 
@@ -77,16 +80,22 @@ def build_plan(
         carried: side files that go to the output unchanged.
         locations: where each model was found.
         shard_size: bytes of tensor data per shard.
+        modules: the models seen from each further stack of the recipe.
 
     Raises:
         RecipeError: the recipe doesn't fit its models.
         ArchitectureError: the config or an identity block can't be expressed.
     """
-    check_fit(recipe, models)
+    main, *further = stack_recipes(recipe, models, modules or {})
+    check_fit(main.recipe, main.models)
+    for part in further:
+        check_layers(part.recipe, part.models)
     table = SourceTable(models)
-    tensors = list(resolve_tensors(Resolver(recipe=recipe, models=models, number=table.number)))
+    tensors = list(resolve_tensors(Resolver(recipe=recipe, models=main.models, number=table.number)))
+    for part in further:
+        tensors += resolve_layers(Resolver(recipe=part.recipe, models=part.models, number=table.number))
     base = models[recipe.base_model]
-    remapped = remap_config(base.config, base.stack, layer_configs(recipe, models))
+    remapped = _remapped([main, *further])
     shards = pack(tensors, base.catalog.metadata, shard_size=shard_size)
     copies = tuple(
         CopiedFile(
@@ -109,6 +118,22 @@ def build_plan(
         locations=tuple((str(ref), locations[ref]) for ref in recipe.models()),
     )
     return BuiltPlan(plan=plan, findings=remapped.findings, remapped_keys=remapped.remapped)
+
+
+def _remapped(parts: Sequence[StackRecipe]) -> RemappedConfig:
+    """Return the base model's config for the new layers of every stack."""
+    ref = parts[0].recipe.base_model
+    config: Mapping[str, Any] = parts[0].models[ref].config
+    done = []
+    for part in parts:
+        models = {**part.models, ref: replace(part.models[ref], config=config)}
+        done.append(remap_config(config, models[ref].stack, layer_configs(part.recipe, models)))
+        config = done[-1].config
+    return RemappedConfig(
+        config=done[-1].config,
+        remapped=tuple(key for part in done for key in part.remapped),
+        findings=tuple(dict.fromkeys(finding for part in done for finding in part.findings)),
+    )
 
 
 def _with_dtype(config: dict[str, Any], dtype: DType | None) -> dict[str, Any]:

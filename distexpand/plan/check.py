@@ -10,7 +10,17 @@ from distexpand.errors import CheckpointError, UsageError
 from distexpand.formats.header import LENGTH_BYTES, Header, TensorHeader, header_size, parse_header
 from distexpand.formats.index import is_plain_path
 from distexpand.plan.model import Plan, ShardPlan
-from distexpand.plan.operations import Blend, Copy, Operation, Zero, source_terms, terms_of
+from distexpand.plan.operations import (
+    Blend,
+    Constant,
+    Copy,
+    Gather,
+    Operation,
+    Zero,
+    constant_element,
+    source_terms,
+    terms_of,
+)
 
 
 def check_plan(plan: Plan) -> None:
@@ -25,7 +35,7 @@ def check_plan(plan: Plan) -> None:
         header = shard_header(shard)
         if tensors & header.tensors.keys():
             raise UsageError(f"plan: {shard.name}: a tensor lies in another shard as well")
-        tensors |= header.tensors.keys()
+        tensors.update(header.tensors)
         _check_tensors(shard, header)
         _check_coverage(plan, shard)
     for copied in plan.copies:
@@ -72,12 +82,19 @@ def _check_coverage(plan: Plan, shard: ShardPlan) -> None:
                 f"to {operation.offset} without exactly one origin"
             )
         position += operation.length
+        if isinstance(operation, Gather) and not _is_sound(operation):
+            raise UsageError(f"plan: {shard.name}: byte {operation.offset} gathers parts beyond their row")
         for source, offset, length in source_terms(operation):
             in_range = 0 <= source < len(plan.sources) and offset >= 0
             if not in_range or offset + length > plan.sources[source].size:
                 raise UsageError(f"plan: {shard.name}: byte {operation.offset} reads beyond its source")
     if position != shard.size:
         raise UsageError(f"plan: {shard.name}: covers {position} bytes of {shard.size}")
+
+
+def _is_sound(operation: Gather) -> bool:
+    ends = [(number + 1) * operation.part for number in operation.parts]
+    return operation.part > 0 and bool(ends) and max(ends) <= operation.row
 
 
 def _check_tensors(shard: ShardPlan, header: Header) -> None:
@@ -97,6 +114,10 @@ def _fits(operation: Operation, tensor: TensorHeader) -> bool:
         return False
     if isinstance(operation, Copy | Zero):
         return True
+    if isinstance(operation, Constant):
+        return _fits_constant(operation, tensor)
+    if isinstance(operation, Gather):
+        return True
     terms = terms_of(operation)
     if isinstance(operation, Blend) and (not terms or len(terms) != len(operation.weights)):
         return False
@@ -108,3 +129,12 @@ def _fits(operation: Operation, tensor: TensorHeader) -> bool:
         and operation.length % element == 0
         and (operation.offset - tensor.offset) % element == 0
     )
+
+
+def _fits_constant(operation: Constant, tensor: TensorHeader) -> bool:
+    try:
+        size = len(constant_element(operation.value, operation.target))
+    except ValueError:
+        return False
+    whole = operation.length % size == 0 and (operation.offset - tensor.offset) % size == 0
+    return operation.target == tensor.dtype and whole

@@ -1,24 +1,23 @@
 """Plans as bytes: canonical JSON, compressed with zstd when large, and their digest.
 
-Operations are written as short lists, since a plan of a trillion-parameter
-stack holds hundreds of thousands of them. The digest leaves out `locations`:
-where the sources happen to lie changes no output byte.
+The digest leaves out `locations`: where the sources happen to lie changes no
+output byte.
 """
 
 import dataclasses
 import hashlib
 import json
-import math
 from typing import Any
 
 import zstandard
 
 from distexpand.errors import CheckpointError, UsageError
-from distexpand.formats.dtypes import DType
 from distexpand.formats.header import LENGTH_BYTES
 from distexpand.formats.json_record import record
 from distexpand.formats.json_text import load_json_object
 from distexpand.plan.check import check_plan
+from distexpand.plan.codec_operations import decode_operation, encode_operation
+from distexpand.plan.codec_values import text, whole
 from distexpand.plan.model import (
     CONFIG_NAME,
     FORMAT_VERSION,
@@ -29,7 +28,6 @@ from distexpand.plan.model import (
     SourceFile,
     TextFile,
 )
-from distexpand.plan.operations import Blend, Copy, Operation, Scale, Term, Zero
 
 COMPRESS_FROM = 1_000_000
 """Plans of more bytes than this are compressed."""
@@ -119,7 +117,7 @@ def _to_document(plan: Plan) -> dict[str, Any]:
                 "name": shard.name,
                 "header": shard.header[LENGTH_BYTES:].decode(),
                 "size": shard.size,
-                "operations": [_encode_operation(operation) for operation in shard.operations],
+                "operations": [encode_operation(operation) for operation in shard.operations],
             }
             for shard in plan.shards
         ],
@@ -135,113 +133,24 @@ def _to_document(plan: Plan) -> dict[str, Any]:
 
 def _from_document(document: dict[str, Any]) -> Plan:
     return Plan(
-        recipe=_text(document["recipe"]),
+        recipe=text(document["recipe"]),
         sources=tuple(record(SourceFile, entry) for entry in document["sources"]),
         shards=tuple(_decode_shard(entry) for entry in document["shards"]),
         texts=tuple(record(TextFile, entry) for entry in document["texts"]),
         copies=tuple(record(CopiedFile, entry) for entry in document["copies"]),
         layers=tuple(record(LayerOrigin, entry) for entry in document["layers"]),
-        layer_prefix=_text(document["layer_prefix"]),
-        parameters=_whole(document["parameters"]),
-        source_parameters=_whole(document["source_parameters"]),
-        locations=tuple((_text(model), _text(location)) for model, location in document["locations"]),
+        layer_prefix=text(document["layer_prefix"]),
+        parameters=whole(document["parameters"]),
+        source_parameters=whole(document["source_parameters"]),
+        locations=tuple((text(model), text(location)) for model, location in document["locations"]),
     )
 
 
 def _decode_shard(entry: dict[str, Any]) -> ShardPlan:
-    text = _text(entry["header"]).encode()
+    header = text(entry["header"]).encode()
     return ShardPlan(
-        name=_text(entry["name"]),
-        header=len(text).to_bytes(LENGTH_BYTES, "little") + text,
-        size=_whole(entry["size"]),
-        operations=tuple(_decode_operation(operation) for operation in entry["operations"]),
+        name=text(entry["name"]),
+        header=len(header).to_bytes(LENGTH_BYTES, "little") + header,
+        size=whole(entry["size"]),
+        operations=tuple(decode_operation(operation) for operation in entry["operations"]),
     )
-
-
-def _encode_operation(operation: Operation) -> list[Any]:
-    match operation:
-        case Copy():
-            return ["copy", operation.offset, operation.length, operation.source, operation.source_offset]
-        case Zero():
-            return ["zero", operation.offset, operation.length]
-        case Scale():
-            return [
-                "scale",
-                operation.offset,
-                operation.length,
-                _encode_term(operation.term),
-                operation.factor,
-                operation.compute.value,
-                operation.target.value,
-            ]
-        case Blend():
-            return [
-                "blend",
-                operation.offset,
-                operation.length,
-                [_encode_term(term) for term in operation.terms],
-                list(operation.weights),
-                operation.normalize,
-                operation.compute.value,
-                operation.target.value,
-            ]
-
-
-def _decode_operation(entry: list[Any]) -> Operation:
-    kind, offset, length, *rest = entry
-    offset, length = _whole(offset), _whole(length)
-    match kind, rest:
-        case "copy", [source, source_offset]:
-            return Copy(
-                offset=offset, length=length, source=_whole(source), source_offset=_whole(source_offset)
-            )
-        case "zero", []:
-            return Zero(offset=offset, length=length)
-        case "scale", [term, factor, compute, target]:
-            return Scale(
-                offset=offset,
-                length=length,
-                term=_decode_term(term),
-                factor=_number(factor),
-                compute=DType(compute),
-                target=DType(target),
-            )
-        case "blend", [terms, weights, bool(normalize), compute, target]:
-            return Blend(
-                offset=offset,
-                length=length,
-                terms=tuple(_decode_term(term) for term in terms),
-                weights=tuple(_number(weight) for weight in weights),
-                normalize=normalize,
-                compute=DType(compute),
-                target=DType(target),
-            )
-        case _:
-            raise ValueError(kind)
-
-
-def _encode_term(term: Term) -> list[Any]:
-    return [term.source, term.source_offset, term.dtype.value]
-
-
-def _decode_term(entry: list[Any]) -> Term:
-    source, source_offset, dtype = entry
-    return Term(source=_whole(source), source_offset=_whole(source_offset), dtype=DType(dtype))
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"expected text, found {value!r}")
-    return value
-
-
-def _whole(value: Any) -> int:
-    if type(value) is not int or value < 0:
-        raise TypeError(f"expected a whole number from 0, found {value!r}")
-    return value
-
-
-def _number(value: Any) -> float:
-    if type(value) not in {int, float} or not math.isfinite(value):
-        raise TypeError(f"expected a finite number, found {value!r}")
-    return float(value)

@@ -11,7 +11,7 @@ from typing import assert_never
 
 from distexpand.plan.digest_layout import PIECE_BYTES
 from distexpand.plan.model import Plan, ShardPlan
-from distexpand.plan.operations import Blend, Copy, Operation, Scale, Zero, source_terms
+from distexpand.plan.operations import Blend, Constant, Copy, Gather, Operation, Scale, Zero, source_terms
 
 STEP_BYTES = 2 * 1024 * 1024
 """Output bytes that the engine transforms at a time; each term is read once for each."""
@@ -54,7 +54,7 @@ def shard_work(shard: ShardPlan, piece_bytes: int = PIECE_BYTES) -> ShardWork:
         read=sum(length for part in shard.operations for _, _, length in source_terms(part)),
         data=shard.size - zeros,
         zeros=zeros,
-        copied=_total(shard.operations, Copy),
+        copied=_total(shard.operations, Copy) + _total(shard.operations, Gather),
         scaled=_total(shard.operations, Scale),
         blended=sum(part.length * len(part.terms) for part in shard.operations if isinstance(part, Blend)),
         gets=sum(_gets(part, piece_bytes) for part in shard.operations),
@@ -70,8 +70,10 @@ def _gets(operation: Operation, piece_bytes: int) -> int:
     match operation:
         case Copy():
             return _ceil(operation.length, piece_bytes)
-        case Zero():
+        case Zero() | Constant():
             return 0
+        case Gather():
+            return max(_ceil(source_terms(operation)[0][2], STEP_BYTES), 1)
         case Scale() | Blend():
             return _ceil(operation.length, STEP_BYTES) * len(source_terms(operation))
         case _:

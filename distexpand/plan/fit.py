@@ -26,6 +26,16 @@ def check_fit(recipe: Recipe, models: Mapping[ModelRef, SourceModel]) -> None:
     Raises:
         RecipeError: names the model, the tensor or key, and what differs.
     """
+    check_layers(recipe, models)
+    _check_outside(recipe, models, models[recipe.base_model])
+
+
+def check_layers(recipe: Recipe, models: Mapping[ModelRef, SourceModel]) -> None:
+    """Check that the sources' layers fit into one stack.
+
+    Raises:
+        RecipeError: names the model, the tensor or key, and what differs.
+    """
     base = models[recipe.base_model]
     used = dict.fromkeys((s.model, s.layer or 0) for part in recipe.layers for s in used_sources(part))
     for ref in dict.fromkeys(ref for ref, _ in used):
@@ -35,7 +45,8 @@ def check_fit(recipe: Recipe, models: Mapping[ModelRef, SourceModel]) -> None:
         if ref != base.model:
             _check_names(base, models[ref], index, sets)
             _check_shapes(base, models[ref], index, known)
-    _check_outside(recipe, models, base)
+    for source in used_sources(recipe.head):
+        _check_beyond(base, models.get(source.model, base))
 
 
 def is_tied(model: SourceModel) -> bool:
@@ -53,6 +64,16 @@ def _check_kind(base: SourceModel, other: SourceModel) -> None:
                 f"{other.model}: {what} is {right!r}, but {left!r} in the base model {base.model}",
                 hint="Only layers of one architecture can be stacked.",
             )
+
+
+def _check_beyond(base: SourceModel, other: SourceModel) -> None:
+    """Check the layers beyond the count, which come from the head's model."""
+    if len(other.beyond) != len(base.beyond):
+        raise RecipeError(
+            f"{other.model}: has {len(other.beyond)} layers beyond the config's count, but the base model "
+            f"{base.model}, whose config the output gets, has {len(base.beyond)}",
+            hint="Give the head, whose model these layers come from, as that of the base model.",
+        )
 
 
 def _check_names(base: SourceModel, other: SourceModel, index: int, sets: Iterable[frozenset[str]]) -> None:

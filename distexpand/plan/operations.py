@@ -9,6 +9,7 @@ combined, and cast to `target`. That is mergekit's order of `dtype` and
 `out_dtype`. A NaN is written as the one quiet NaN of `target`.
 """
 
+import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -32,6 +33,39 @@ class Zero:
 
     offset: int
     length: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Constant:
+    """`length` bytes of elements of dtype `target`, each of them `value`, which it can hold exactly."""
+
+    offset: int
+    length: int
+    value: float
+    target: DType
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gather:
+    """Parts of every row of a source, in a new order: `length` bytes from byte `skipped` of the result.
+
+    A row of the source is `row` bytes at `source_offset` and after; a row of the result is
+    its parts of `part` bytes each, those numbered in `parts`.
+    """
+
+    offset: int
+    length: int
+    source: int
+    source_offset: int
+    row: int
+    part: int
+    parts: tuple[int, ...]
+    skipped: int = 0
+
+    @property
+    def result_row(self) -> int:
+        """Bytes of a row of the result."""
+        return self.part * len(self.parts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +107,9 @@ class Blend:
     target: DType
 
 
-Operation: TypeAlias = Copy | Zero | Scale | Blend
+_STRUCT_CODES = {DType.U8: "<B", DType.F16: "<e", DType.F32: "<f", DType.F64: "<d"}
+
+Operation: TypeAlias = Copy | Zero | Constant | Gather | Scale | Blend
 
 
 def source_length(term: Term, length: int, target: DType) -> int:
@@ -86,13 +122,47 @@ def source_terms(operation: Operation) -> tuple[tuple[int, int, int], ...]:
     match operation:
         case Copy():
             return ((operation.source, operation.source_offset, operation.length),)
-        case Zero():
+        case Zero() | Constant():
             return ()
+        case Gather():
+            return (_gathered_rows(operation),)
         case Scale() | Blend():
             return tuple(
                 (term.source, term.source_offset, source_length(term, operation.length, operation.target))
                 for term in terms_of(operation)
             )
+
+
+def _gathered_rows(operation: Gather) -> tuple[int, int, int]:
+    """Return the range of the whole rows that an operation reads parts of."""
+    first = operation.skipped // operation.result_row
+    end = -(-(operation.skipped + operation.length) // operation.result_row)
+    return (
+        operation.source,
+        operation.source_offset + first * operation.row,
+        (end - first) * operation.row,
+    )
+
+
+def constant_element(value: float, dtype: DType) -> bytes:
+    """Return the bytes of one element, little-endian.
+
+    Raises:
+        ValueError: the dtype can't hold the value exactly, or isn't a plain float or U8.
+    """
+    try:
+        if dtype is DType.BF16:
+            raw = struct.pack("<f", value)
+            element, held = raw[2:], raw[:2] == bytes(2) and struct.unpack("<f", raw)[0] == value
+        else:
+            code = _STRUCT_CODES[dtype]
+            element = struct.pack(code, int(value) if dtype is DType.U8 else value)
+            held = struct.unpack(code, element)[0] == value
+    except (KeyError, OverflowError, struct.error):
+        held = False
+    if not held:
+        raise ValueError(f"{dtype.value} can't hold {value!r} exactly")
+    return element
 
 
 def terms_of(operation: Scale | Blend) -> tuple[Term, ...]:

@@ -4,11 +4,10 @@ from collections import Counter
 from collections.abc import Mapping
 
 from distexpand.architecture.config_remap import LayerConfig, layer_kind
-from distexpand.architecture.residual import residual_outputs
+from distexpand.architecture.residual import identity_values
 from distexpand.errors import ArchitectureError
 from distexpand.plan.model import LayerOrigin
-from distexpand.plan.resolve import primary_source
-from distexpand.plan.sources import SourceModel, used_sources
+from distexpand.plan.sources import SourceModel, primary_source, used_sources
 from distexpand.recipe.canonical import MergeMethod, ModelRef, Part, Recipe, Rule, Source, first_match
 
 
@@ -60,10 +59,14 @@ def _is_zeroed_by_rules(source: Source, model: SourceModel) -> bool:
         return False
     layer = model.layers[source.layer or 0]
     try:
-        outputs = residual_outputs(layer.keys(), model.stack_config, origin=str(source.model))
+        dtypes = {suffix: entry.dtype for suffix, entry in layer.items()}
+        values = identity_values(dtypes, model.stack_config, origin=str(source.model))
     except ArchitectureError:
         return False
-    return all(first_match(source.scale, layer[suffix].name, 1.0) == 0 for suffix in outputs)
+    return all(
+        value == 0 and first_match(source.scale, layer[suffix].name, 1.0) == 0
+        for suffix, value in values.items()
+    )
 
 
 def _transforms(recipe: Recipe, part: Part, source: Source) -> tuple[str, ...]:

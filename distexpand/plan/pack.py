@@ -13,6 +13,7 @@ from distexpand.errors import UsageError
 from distexpand.formats.header import encode_header
 from distexpand.formats.index import shard_name
 from distexpand.plan.model import ShardPlan
+from distexpand.plan.operations import Copy, Operation
 from distexpand.plan.tensors import OutputTensor
 
 DEFAULT_SHARD_SIZE = 5_000_000_000
@@ -57,6 +58,18 @@ def _shard(name: str, group: list[OutputTensor], metadata: Mapping[str, str]) ->
     offset = len(header)
     for tensor in group:
         if tensor.operation.length:
-            operations.append(replace(tensor.operation, offset=offset))
+            operations.append(_placed(tensor.operation, offset))
         offset += tensor.operation.length
     return ShardPlan(name=name, header=header, size=offset, operations=tuple(operations))
+
+
+def _placed(operation: Operation, offset: int) -> Operation:
+    """Return an operation with its offset; `replace` takes as long as all else that is done with a tensor."""
+    if isinstance(operation, Copy):
+        return Copy(
+            offset=offset,
+            length=operation.length,
+            source=operation.source,
+            source_offset=operation.source_offset,
+        )
+    return replace(operation, offset=offset)

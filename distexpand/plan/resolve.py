@@ -1,36 +1,27 @@
 """Resolve a recipe against its sources: which tensor of which file every output tensor is made of."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from distexpand.architecture.residual import residual_outputs
+from distexpand.architecture.residual import identity_values
+from distexpand.architecture.residual_places import check_place
+from distexpand.architecture.shared_blocks import is_shared
+from distexpand.architecture.stack import LayerStack
 from distexpand.errors import RecipeError
 from distexpand.formats.catalog import TensorEntry
-from distexpand.plan.sources import SourceModel, overall_weight
+from distexpand.plan.depth import gathered_tensor
+from distexpand.plan.placement import place_layers
+from distexpand.plan.quantised_rules import quantised_values
+from distexpand.plan.resolver import Resolver
+from distexpand.plan.sources import overall_weight, primary_source
 from distexpand.plan.tensors import (
-    Casting,
     OutputTensor,
-    SourceNumber,
     WeightedEntry,
     blended_tensor,
+    constant_tensor,
+    copied_tensor,
     passthrough_tensor,
-    zero_tensor,
 )
-from distexpand.recipe.canonical import MergeMethod, ModelRef, Part, Recipe, Source, first_match
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Resolver:
-    """What all parts of a recipe are resolved with."""
-
-    recipe: Recipe
-    models: Mapping[ModelRef, SourceModel]
-    number: SourceNumber
-
-    @property
-    def casting(self) -> Casting:
-        """The recipe's dtypes."""
-        return Casting(dtype=self.recipe.dtype, out_dtype=self.recipe.out_dtype)
+from distexpand.recipe.canonical import MergeMethod, Part, first_match
 
 
 def resolve_tensors(resolver: Resolver) -> Iterator[OutputTensor]:
@@ -41,30 +32,64 @@ def resolve_tensors(resolver: Resolver) -> Iterator[OutputTensor]:
         ArchitectureError: an identity block isn't possible.
     """
     recipe, models = resolver.recipe, resolver.models
-    stack = models[recipe.base_model].stack
     yield from _outside(
         resolver, recipe.embeddings, [models[s.model].before for s in recipe.embeddings.sources]
     )
-    for index, part in enumerate(recipe.layers):
-        zeroed = _zeroed_suffixes(resolver, part)
-        layers = [models[s.model].layers[s.layer or 0] for s in part.sources]
-        for suffix in _names(part, layers):
-            entries = [layer.get(suffix) for layer in layers]
-            name = stack.name(index, suffix)
-            yield _tensor(resolver, part, name, entries, zero=suffix in zeroed)
+    yield from resolve_layers(resolver)
     yield from _outside(resolver, recipe.head, [models[s.model].after for s in recipe.head.sources])
 
 
-def primary_source(part: Part) -> Source:
-    """Return the source with the most weight, by which a part is known."""
-    return max(part.sources, key=overall_weight)
+def resolve_layers(resolver: Resolver) -> Iterator[OutputTensor]:
+    """Yield the tensors of every output layer in order, and of the layers beyond the count behind them.
+
+    Raises:
+        RecipeError: sources don't fit together, or a transform isn't possible.
+        ArchitectureError: an identity block isn't possible, or a layer can't stand where it is put.
+    """
+    recipe, models = resolver.recipe, resolver.models
+    base = models[recipe.base_model]
+    places = place_layers(recipe, models)
+    for index, (part, place) in enumerate(zip(recipe.layers, places, strict=True)):
+        layers = [models[s.model].layers[s.layer or 0] for s in part.sources]
+        fixed = _quantised(resolver, part, layers) | _identity_values(resolver, part, index)
+        for suffix in _names(part, layers):
+            if suffix in place.omitted:
+                continue
+            entries = [layer.get(suffix) for layer in layers]
+            name = base.stack.name(index, suffix)
+            if suffix in fixed and not is_shared(suffix):
+                yield _fixed_tensor(resolver, part, name, entries, fixed[suffix])
+            else:
+                yield _tensor(resolver, part, name, entries)
+        for suffix, entry in place.added.items():
+            name = base.stack.name(index, suffix)
+            yield passthrough_tensor(name, entry, resolver.casting, resolver.number)
+    for index in range(len(base.beyond)):
+        sides = [models.get(s.model, base).beyond[index] for s in recipe.head.sources]
+        yield from _numbered(resolver, recipe.head, sides, base.stack, len(recipe.layers) + index)
+
+
+def _numbered(
+    resolver: Resolver, part: Part, sides: list[Mapping[str, TensorEntry]], stack: LayerStack, number: int
+) -> Iterator[OutputTensor]:
+    for suffix in _names(part, sides):
+        entries = [side.get(suffix) for side in sides]
+        yield _tensor(resolver, part, stack.name(number, suffix), entries)
 
 
 def _outside(
     resolver: Resolver, part: Part, sides: list[Mapping[str, TensorEntry]]
 ) -> Iterator[OutputTensor]:
+    fixed = _quantised(resolver, part, sides)
     for name in _names(part, sides):
-        yield _tensor(resolver, part, name, [side.get(name) for side in sides], zero=False)
+        entries = [side.get(name) for side in sides]
+        gathered = gathered_tensor(resolver, part, name, entries)
+        if gathered is not None:
+            yield gathered
+        elif name in fixed:
+            yield _fixed_tensor(resolver, part, name, entries, fixed[name])
+        else:
+            yield _tensor(resolver, part, name, entries)
 
 
 def _names(part: Part, sides: Iterable[Mapping[str, TensorEntry]]) -> list[str]:
@@ -76,9 +101,27 @@ def _names(part: Part, sides: Iterable[Mapping[str, TensorEntry]]) -> list[str]:
     return sorted(names)
 
 
-def _tensor(
-    resolver: Resolver, part: Part, name: str, entries: list[TensorEntry | None], *, zero: bool
+def _tensor(resolver: Resolver, part: Part, name: str, entries: list[TensorEntry | None]) -> OutputTensor:
+    weighted = _weighted(resolver, part, name, entries)
+    if resolver.recipe.method is MergeMethod.LINEAR:
+        return blended_tensor(name, weighted, resolver.casting, resolver.number, normalize=part.normalize)
+    return passthrough_tensor(name, weighted[0], resolver.casting, resolver.number)
+
+
+def _fixed_tensor(
+    resolver: Resolver, part: Part, name: str, entries: list[TensorEntry | None], value: float | None
 ) -> OutputTensor:
+    """Return a tensor of one value throughout, or without a value its only source as it is."""
+    weighted = _weighted(resolver, part, name, entries)
+    if value is not None:
+        return constant_tensor(name, weighted[0], value, resolver.casting)
+    only = next((entry for entry in weighted if entry.value != 0), weighted[0])
+    return copied_tensor(name, only, resolver.number)
+
+
+def _weighted(
+    resolver: Resolver, part: Part, name: str, entries: list[TensorEntry | None]
+) -> tuple[WeightedEntry, ...]:
     linear = resolver.recipe.method is MergeMethod.LINEAR
     weighted = []
     for source, entry in zip(part.sources, entries, strict=True):
@@ -88,20 +131,30 @@ def _tensor(
             weighted.append(WeightedEntry(model=str(source.model), entry=entry, value=value))
         elif value != 0:
             raise RecipeError(f"{source.model}: has no tensor for {name!r}, but a weight of {value}")
-    if zero:
-        return zero_tensor(name, weighted[0], resolver.casting)
-    if linear:
-        return blended_tensor(
-            name, tuple(weighted), resolver.casting, resolver.number, normalize=part.normalize
-        )
-    return passthrough_tensor(name, weighted[0], resolver.casting, resolver.number)
+    return tuple(weighted)
 
 
-def _zeroed_suffixes(resolver: Resolver, part: Part) -> frozenset[str]:
+def _quantised(
+    resolver: Resolver, part: Part, sides: Sequence[Mapping[str, TensorEntry]]
+) -> dict[str, float | None]:
+    used = [overall_weight(source) != 0 or len(part.sources) == 1 for source in part.sources]
+    counted = [side if uses else {} for side, uses in zip(sides, used, strict=True)]
+    return dict(quantised_values(part, counted, resolver.casting, resolver.recipe.method))
+
+
+def _identity_values(resolver: Resolver, part: Part, index: int) -> dict[str, float | None]:
+    """Return what the tensors of an identity block have to be.
+
+    Raises:
+        ArchitectureError: it isn't possible, in this place or at all.
+    """
     if not part.identity:
-        return frozenset()
+        return {}
     source = primary_source(part)
     model = resolver.models[source.model]
     layer = source.layer or 0
     origin = f"{source.model}: {model.stack.prefix}{layer}"
-    return residual_outputs(model.layers[layer].keys(), model.stack_config, origin=origin)
+    at_end = all(later.identity for later in resolver.recipe.layers[index:])
+    check_place(model.stack_config, index, at_end=at_end, origin=origin)
+    dtypes = {suffix: entry.dtype for suffix, entry in model.layers[layer].items()}
+    return dict(identity_values(dtypes, model.stack_config, origin=origin))

@@ -8,7 +8,7 @@ from typing import TypeAlias
 from distexpand.errors import RecipeError
 from distexpand.formats.catalog import TensorEntry
 from distexpand.formats.dtypes import DType
-from distexpand.plan.operations import Blend, Copy, Operation, Scale, Term, Zero
+from distexpand.plan.operations import Blend, Constant, Copy, Operation, Scale, Term, Zero, constant_element
 
 SourceNumber: TypeAlias = Callable[[str, str], int]
 """Gives the position in the plan's sources of a model's file."""
@@ -74,6 +74,32 @@ def zero_tensor(name: str, source: WeightedEntry, casting: Casting) -> OutputTen
     return OutputTensor(name=name, dtype=target, shape=source.entry.shape, operation=operation)
 
 
+def constant_tensor(name: str, source: WeightedEntry, value: float, casting: Casting) -> OutputTensor:
+    """Return a tensor shaped like its source, every element of it `value`.
+
+    Raises:
+        RecipeError: the tensor's dtype can't hold the value.
+    """
+    if value == 0:
+        return zero_tensor(name, source, casting)
+    _, target = casting.resolve(source.entry, source.model)
+    try:
+        constant_element(value, target)
+    except ValueError as error:
+        raise RecipeError(f"{source.model}: tensor {source.entry.name!r}: {error}") from None
+    length = source.entry.parameters * target.bits // 8
+    operation = Constant(offset=0, length=length, value=value, target=target)
+    return OutputTensor(name=name, dtype=target, shape=source.entry.shape, operation=operation)
+
+
+def copied_tensor(name: str, source: WeightedEntry, number: SourceNumber) -> OutputTensor:
+    """Return a tensor as its source has it."""
+    entry = source.entry
+    position = number(source.model, entry.file)
+    operation = Copy(offset=0, length=entry.length, source=position, source_offset=entry.offset)
+    return OutputTensor(name=name, dtype=entry.dtype, shape=entry.shape, operation=operation)
+
+
 def passthrough_tensor(
     name: str, source: WeightedEntry, casting: Casting, number: SourceNumber
 ) -> OutputTensor:
@@ -86,20 +112,17 @@ def passthrough_tensor(
         return zero_tensor(name, source, casting)
     entry = source.entry
     compute, target = casting.resolve(entry, source.model)
-    position = number(source.model, entry.file)
-    operation: Operation
     if source.value == 1 and entry.dtype == compute == target:
-        operation = Copy(offset=0, length=entry.length, source=position, source_offset=entry.offset)
-    else:
-        _require_plain(source)
-        operation = Scale(
-            offset=0,
-            length=entry.parameters * target.bits // 8,
-            term=Term(source=position, source_offset=entry.offset, dtype=entry.dtype),
-            factor=source.value,
-            compute=compute,
-            target=target,
-        )
+        return copied_tensor(name, source, number)
+    _require_plain(source)
+    operation = Scale(
+        offset=0,
+        length=entry.parameters * target.bits // 8,
+        term=Term(source=number(source.model, entry.file), source_offset=entry.offset, dtype=entry.dtype),
+        factor=source.value,
+        compute=compute,
+        target=target,
+    )
     return OutputTensor(name=name, dtype=target, shape=entry.shape, operation=operation)
 
 

@@ -80,13 +80,23 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Module:
+    """A further stack of the model, by the words that name it, and its output layers in order."""
+
+    stack: str
+    layers: tuple[Part, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
     """A whole expansion in canonical form.
 
     `embeddings` are the tensors before the stack, `head` those after it (final norm and
     output head). `base_model` gives config and side files, `tokenizer` the tokenizer
     files. `dtype` is what tensors are cast to before arithmetic, `out_dtype` what is
-    stored; `None` keeps what the source has (mergekit's meaning of both).
+    stored; `None` keeps what the source has (mergekit's meaning of both). `stack` names the
+    stack that `layers` are of, empty for the language model's or decoder's; `modules` are
+    further stacks that are expanded, too.
     """
 
     method: MergeMethod
@@ -97,11 +107,15 @@ class Recipe:
     tokenizer: ModelRef
     dtype: DType | None = None
     out_dtype: DType | None = None
+    stack: str = ""
+    modules: tuple[Module, ...] = ()
 
     def parts(self) -> Iterator[Part]:
-        """Yield the embeddings, every layer in order, and the head."""
+        """Yield the embeddings, every layer in order, those of further stacks, and the head."""
         yield self.embeddings
         yield from self.layers
+        for module in self.modules:
+            yield from module.layers
         yield self.head
 
     def models(self) -> tuple[ModelRef, ...]:

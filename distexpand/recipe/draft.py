@@ -55,6 +55,15 @@ class Slices:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DraftModule:
+    """Slices of a further stack of the model, `stack` being the words that name it."""
+
+    path: str
+    stack: str
+    slices: tuple[DraftSlice, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SpreadBlocks:
     """Block expansion by a count: identity copies spread evenly, or all after the last layer."""
 
@@ -97,6 +106,7 @@ class Draft:
 
     A shorthand speaks of `base_model`. `attenuation` is for every later copy of a
     layer. `embeddings` and `head` replace what follows from the first and last slice.
+    `stack` and `modules` are as in the canonical form.
     """
 
     origin: str
@@ -109,6 +119,8 @@ class Draft:
     attenuation: tuple[Rule, ...] = ()
     embeddings: DraftSlice | None = None
     head: DraftSlice | None = None
+    stack: str = ""
+    modules: tuple[DraftModule, ...] = ()
 
     @property
     def models(self) -> tuple[ModelRef, ...]:
@@ -132,3 +144,5 @@ class Draft:
         yield from (source.model for source in self.embeddings.sources) if self.embeddings else ()
         yield from self.layered_models
         yield from (source.model for source in self.head.sources) if self.head else ()
+        for module in self.modules:
+            yield from (source.model for part in module.slices for source in part.sources)

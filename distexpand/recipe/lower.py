@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from distexpand.errors import RecipeError
-from distexpand.recipe.canonical import MergeMethod, ModelRef, Part, Recipe, Rule, Source
+from distexpand.recipe.canonical import MergeMethod, ModelRef, Module, Part, Recipe, Rule, Source
 from distexpand.recipe.draft import (
     DepthUpScaling,
     Draft,
@@ -35,30 +35,49 @@ from distexpand.recipe.rules import (
 MAX_LAYERS = 10_000
 
 
-def lower(draft: Draft, num_layers: Mapping[ModelRef, int]) -> Recipe:
+def lower(
+    draft: Draft,
+    num_layers: Mapping[ModelRef, int],
+    module_layers: Mapping[str, Mapping[ModelRef, int]] | None = None,
+) -> Recipe:
     """Lower a draft to the canonical form.
 
     Args:
         draft: the parsed recipe.
         num_layers: the number of layers of each of `draft.layered_models`.
+        module_layers: the same for each of `draft.modules`, by the stack's name.
 
     Raises:
         RecipeError: if a layer range doesn't fit its model, or slices don't fit together.
     """
     slices = _slices(draft, num_layers)
-    spans = [_spans(draft, part, num_layers) for part in slices]
-    _check_size(draft, slices, spans)
-    layers = [layer for part, span in zip(slices, spans, strict=True) for layer in _layers(draft, part, span)]
     return Recipe(
         method=draft.method,
-        layers=tuple(_attenuated(draft, layers)),
+        layers=_all_layers(draft, slices, num_layers),
         embeddings=_outside(draft, draft.embeddings or slices[0]),
         head=_outside(draft, draft.head or slices[-1]),
         base_model=draft.base_model,
         tokenizer=draft.tokenizer,
         dtype=draft.dtype,
         out_dtype=draft.out_dtype,
+        stack=draft.stack,
+        modules=tuple(
+            Module(
+                stack=module.stack,
+                layers=_all_layers(draft, module.slices, (module_layers or {}).get(module.stack, {})),
+            )
+            for module in draft.modules
+        ),
     )
+
+
+def _all_layers(
+    draft: Draft, slices: tuple[DraftSlice, ...], num_layers: Mapping[ModelRef, int]
+) -> tuple[Part, ...]:
+    spans = [_spans(draft, part, num_layers) for part in slices]
+    _check_size(draft, slices, spans)
+    layers = [layer for part, span in zip(slices, spans, strict=True) for layer in _layers(draft, part, span)]
+    return tuple(_attenuated(draft, layers))
 
 
 def _slices(draft: Draft, num_layers: Mapping[ModelRef, int]) -> tuple[DraftSlice, ...]:

@@ -1,9 +1,10 @@
-"""The mergekit dialect: `slices`, `models` or one `module`, with parameters on three levels.
+"""The mergekit dialect: `slices`, `models` or `modules`, with parameters on three levels.
 
 What a published config says means the same here; what isn't supported is refused by
 name. Additions to the form: `repeat` on a slice, `identity` on a source, and at the
 top `attenuate_duplicates`, `embeddings` and `head` (the last two replace what follows
-from the first and the last slice).
+from the first and the last slice), and `stack` (whose layers the slices are). A module's
+name is that of a stack, too; the first module is the one that embeddings and head follow.
 
 Two differences, neither of which changes a config that works there: the same model may
 occur twice in one slice (sources are told apart by position), and without `base_model`
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 
 from distexpand.recipe.canonical import MergeMethod, ModelRef
 from distexpand.recipe.document import Document
-from distexpand.recipe.draft import Draft, DraftSlice, DraftSource, Gradient, Slices
+from distexpand.recipe.draft import Draft, DraftModule, DraftSlice, DraftSource, Gradient, Slices
 from distexpand.recipe.dtype_option import parse_dtype
 from distexpand.recipe.located import (
     Located,
@@ -29,6 +30,7 @@ from distexpand.recipe.located import (
 )
 from distexpand.recipe.model_reference import parse_model, parse_tokenizer_source
 from distexpand.recipe.settings import parse_rules, parse_setting
+from distexpand.recipe.stack_option import parse_stack, stack_name
 
 KEYS = (
     "slices",
@@ -43,6 +45,7 @@ KEYS = (
     "attenuate_duplicates",
     "embeddings",
     "head",
+    "stack",
 )
 _SHORTHAND = "it is a shorthand of its own, which can't be combined with slices"
 _REFUSED_KEYS = {
@@ -100,7 +103,8 @@ def parse_mergekit(document: Document, *, origin: str) -> Draft:
     method = _method(required(root, found, "merge_method", "passthrough or linear"))
     outer = _parameters(found, _OUTER_PARAMETERS[method])
     base = parse_model(found["base_model"]) if "base_model" in found else None
-    slices = _slices(root, found, method, outer, base)
+    modules = _modules(root, found, method, outer)
+    slices = modules[0].slices if modules else _slices(root, found, method, outer, base)
     base = base or slices[0].sources[0].model
     tokenizer = found.get("tokenizer_source")
     attenuation = found.get("attenuate_duplicates")
@@ -117,6 +121,8 @@ def parse_mergekit(document: Document, *, origin: str) -> Draft:
         attenuation=parse_rules(attenuation) if attenuation else (),
         embeddings=_outside(found["embeddings"], method, outer) if "embeddings" in found else None,
         head=_outside(found["head"], method, outer) if "head" in found else None,
+        stack=modules[0].stack if modules else parse_stack(found),
+        modules=modules[1:],
     )
 
 
@@ -144,19 +150,39 @@ def _slices(
     place = found[forms[0]]
     if forms[0] == "models":
         return (_whole_models(place, method, outer, base),)
-    if forms[0] == "modules":
-        place = _single_module(place)
     return tuple(_slice(item, method, outer) for item in items(place, "a list of slices"))
 
 
-def _single_module(place: Located) -> Located:
-    if not isinstance(place.value, dict) or len(place.value) != 1:
-        raise place.wrong("a mapping with exactly one module, which holds `slices`")
-    name, value = next(iter(place.value.items()))
-    module = child(place, name, value)
+def _modules(
+    root: Located, found: dict[str, Located], method: MergeMethod, outer: _Level
+) -> tuple[DraftModule, ...]:
+    """Read `modules`, the first of them the one that the rest of the recipe follows."""
+    place = found.get("modules")
+    others = [key for key in ("slices", "models", "stack") if key in found]
+    if place is None or place.value == []:
+        return ()
+    if others:
+        raise root.error(f"found modules and {' and '.join(others)}; expected one of them")
+    if not isinstance(place.value, dict) or not place.value:
+        raise place.wrong("a mapping from names of stacks, each of which holds `slices`")
+    modules = tuple(
+        _module(child(place, name, value), name, method, outer) for name, value in place.value.items()
+    )
+    names = [module.stack for module in modules]
+    if len(set(names)) != len(names):
+        raise place.error("two modules name the usual stack; expected each stack once")
+    return modules
+
+
+def _module(place: Located, name: str, method: MergeMethod, outer: _Level) -> DraftModule:
     reason = "a module holds slices only; put the rest at the top level of the recipe"
-    found = fields(module, ("slices",), refused={"models": reason, "parameters": reason})
-    return required(module, found, "slices", "a list of slices")
+    found = fields(place, ("slices",), refused={"models": reason, "parameters": reason})
+    slices = items(required(place, found, "slices", "a list of slices"), "a list of slices")
+    return DraftModule(
+        path=place.path,
+        stack=stack_name(name),
+        slices=tuple(_slice(item, method, outer) for item in slices),
+    )
 
 
 def _slice(place: Located, method: MergeMethod, outer: _Level) -> DraftSlice:

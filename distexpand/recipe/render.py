@@ -26,7 +26,7 @@ class _Dumper(yaml.SafeDumper):
 def canonical_yaml(recipe: Recipe) -> str:
     """Print the recipe as a YAML config."""
     slices = list(_slices(recipe.layers))
-    content: dict[str, object] = {"slices": [_plain_part(part, length) for part, length in slices]}
+    content = _plain_layers(recipe)
     if recipe.embeddings != _outside(slices[0][0]):
         content["embeddings"] = _plain_part(recipe.embeddings, None)
     if recipe.head != _outside(slices[-1][0]):
@@ -44,6 +44,19 @@ def canonical_yaml(recipe: Recipe) -> str:
         allow_unicode=True,
         width=110,
     )
+
+
+def _plain_layers(recipe: Recipe) -> dict[str, object]:
+    """Return `slices`, with `stack` where that isn't the usual one, or `modules` where there are several."""
+    slices = _plain_slices(recipe.layers)
+    if recipe.modules:
+        further = {module.stack: {"slices": _plain_slices(module.layers)} for module in recipe.modules}
+        return {"modules": {recipe.stack or "default": {"slices": slices}, **further}}
+    return ({"stack": recipe.stack} if recipe.stack else {}) | {"slices": slices}
+
+
+def _plain_slices(layers: Iterable[Part]) -> list[object]:
+    return [_plain_part(part, length) for part, length in _slices(layers)]
 
 
 def _slices(layers: Iterable[Part]) -> Iterator[tuple[Part, int]]:

@@ -24,9 +24,10 @@ from distexpand.recipe.dtype_option import parse_dtype
 from distexpand.recipe.located import Located, describe, fields, integer, items, layer_range, required
 from distexpand.recipe.model_reference import parse_model
 from distexpand.recipe.settings import parse_rules
+from distexpand.recipe.stack_option import parse_stack
 
 FORMS = ("block_expansion", "depth_up_scaling", "repeat", "layer_map")
-KEYS = ("model", *FORMS, "attenuate_duplicates", "dtype", "out_dtype")
+KEYS = ("model", *FORMS, "attenuate_duplicates", "dtype", "out_dtype", "stack")
 _REFUSED_KEYS = {
     "merge_method": "a shorthand always copies, as passthrough does",
     "parameters": "for scales write the slices out; `distexpand plan --canonical` does it for you",
@@ -54,6 +55,7 @@ def parse_shorthand(document: Document, *, origin: str, default_model: ModelRef 
         dtype=parse_dtype(found, "dtype"),
         out_dtype=parse_dtype(found, "out_dtype"),
         attenuation=parse_rules(attenuation) if attenuation else (),
+        stack=parse_stack(found),
     )
 
 

@@ -13,7 +13,7 @@ from typing import Any, assert_never
 
 from distexpand.findings import Finding
 from distexpand.plan.model import LayerOrigin, Plan, ShardPlan
-from distexpand.plan.operations import Blend, Copy, Operation, Scale, Zero, source_terms
+from distexpand.plan.operations import Blend, Constant, Copy, Gather, Operation, Scale, Zero, source_terms
 from distexpand.report.layer_runs import is_repeat
 
 _LENGTH_PREFIX = 8
@@ -149,11 +149,11 @@ def _written_by_kind(operations: Iterable[Operation]) -> dict[str, int]:
     written: dict[str, int] = defaultdict(int)
     for operation in operations:
         match operation:
-            case Copy():
+            case Copy() | Gather():
                 written["copied"] += operation.length
             case Zero():
                 written["zero"] += operation.length
-            case Scale() | Blend():
+            case Constant() | Scale() | Blend():
                 written["transformed"] += operation.length
             case _:
                 assert_never(operation)

@@ -6,16 +6,19 @@ transform is the expression that its operation states. As that is elementwise, a
 an operation is the same expression on a part of its sources.
 """
 
+import struct
 from collections.abc import Sequence
 from typing import Any
 
 from distexpand.engine.transforms import require_torch
 from distexpand.formats.dtypes import DType
-from distexpand.plan.operations import Blend, Copy, Operation, Scale, Term, Zero
+from distexpand.plan.operations import Blend, Constant, Copy, Gather, Operation, Scale, Term, Zero
 from distexpand.storage.ranges import RangeReader
 
 STEP_BYTES = 1024 * 1024
 """Bytes of a transform's output computed at a time by `fill_plain`; bounds its memory."""
+
+_FLOAT_OF_SIZE = {2: "<e", 4: "<f", 8: "<d"}
 
 
 def plain_bytes(operation: Operation, readers: Sequence[RangeReader]) -> bytes:
@@ -37,10 +40,14 @@ def _part(operation: Operation, start: int, length: int, readers: Sequence[Range
     match operation:
         case Zero():
             return bytes(length)
+        case Constant():
+            return _constant(operation, start, length)
         case Copy():
             raw = bytearray(length)
             readers[operation.source].read_into(operation.source_offset + start, memoryview(raw))
             return bytes(raw)
+        case Gather():
+            return _gathered(operation, start, length, readers)
         case Scale() | Blend():
             size = operation.target.bits // 8
             first, count = start // size, length // size
@@ -48,6 +55,33 @@ def _part(operation: Operation, start: int, length: int, readers: Sequence[Range
                 return _raw(_scaled(operation, _elements(operation.term, first, count, readers)), operation)
             terms = [_elements(term, first, count, readers) for term in operation.terms]
             return _raw(_blended(operation, terms), operation)
+
+
+def _constant(operation: Constant, start: int, length: int) -> bytes:
+    """Return a part of a constant, from the bits of one element."""
+    size = operation.target.bits // 8
+    if operation.target is DType.BF16:
+        bits = int.from_bytes(struct.pack("<f", operation.value), "little") >> 16
+    elif operation.target is DType.U8:
+        bits = round(operation.value)
+    else:
+        bits = int.from_bytes(struct.pack(_FLOAT_OF_SIZE[size], operation.value), "little")
+    whole = bits.to_bytes(size, "little") * (length // size + 2)
+    return whole[start % size : start % size + length]
+
+
+def _gathered(operation: Gather, start: int, length: int, readers: Sequence[RangeReader]) -> bytes:
+    """Return a part of gathered rows, part by part."""
+    size, width = operation.part, len(operation.parts)
+    begin = operation.skipped + start
+    made = bytearray()
+    for number in range(begin // size, -(-(begin + length) // size)):
+        row, column = divmod(number, width)
+        offset = operation.source_offset + row * operation.row + operation.parts[column] * size
+        raw = bytearray(size)
+        readers[operation.source].read_into(offset, memoryview(raw))
+        made += raw
+    return bytes(made[begin % size : begin % size + length])
 
 
 def _elements(term: Term, first: int, count: int, readers: Sequence[RangeReader]) -> Any:

@@ -1,0 +1,78 @@
+"""Tensors outside the stack that hold a part for every layer: their parts follow the layers."""
+
+import math
+from collections.abc import Sequence
+
+from distexpand.architecture.depth_indexed import DepthIndexed, depth_indexed, may_be_depth_indexed
+from distexpand.errors import ArchitectureError
+from distexpand.formats.catalog import TensorEntry
+from distexpand.plan.operations import Gather
+from distexpand.plan.resolver import Resolver
+from distexpand.plan.sources import SourceModel, primary_source
+from distexpand.plan.tensors import OutputTensor
+from distexpand.recipe.canonical import Part, first_match
+
+
+def gathered_tensor(
+    resolver: Resolver, part: Part, name: str, entries: Sequence[TensorEntry | None]
+) -> OutputTensor | None:
+    """Return a tensor whose parts are in the output layers' order, or nothing for one without such parts.
+
+    Raises:
+        ArchitectureError: the parts can't follow the layers, or it isn't clear whether they have to.
+    """
+    model = resolver.models[primary_source(part).model]
+    entry = next((entry for entry in entries if entry is not None), None)
+    order = [source.layer or 0 for source in map(primary_source, resolver.recipe.layers)]
+    if entry is None or order == list(range(model.stack.num_layers)):
+        return None
+    found = depth_indexed(name, entry.shape, model.stack_config, model.stack.num_layers)
+    if found is None:
+        _check_unknown(name, entry, model)
+        return None
+    _check_plain(resolver, part, model, entry)
+    return _gathered(resolver, model, entry, found, order)
+
+
+def _gathered(
+    resolver: Resolver, model: SourceModel, entry: TensorEntry, found: DepthIndexed, order: Sequence[int]
+) -> OutputTensor:
+    shape = list(entry.shape)
+    shape[found.axis] = found.size * len(order)
+    inner = math.prod(entry.shape[found.axis + 1 :]) * entry.dtype.bits // 8
+    operation = Gather(
+        offset=0,
+        length=math.prod(shape) * entry.dtype.bits // 8,
+        source=resolver.number(str(model.model), entry.file),
+        source_offset=entry.offset,
+        row=entry.shape[found.axis] * inner,
+        part=found.size * inner,
+        parts=tuple(order),
+    )
+    return OutputTensor(name=entry.name, dtype=entry.dtype, shape=tuple(shape), operation=operation)
+
+
+def _check_plain(resolver: Resolver, part: Part, model: SourceModel, entry: TensorEntry) -> None:
+    """Check that all layers are of the tensor's own model, and that it is only copied."""
+    others = {primary_source(layer).model for layer in resolver.recipe.layers} - {model.model}
+    if others or len(part.sources) > 1:
+        other = min(others, default=part.sources[-1].model)
+        raise ArchitectureError(
+            f"tensor {entry.name!r} holds a part for every layer, and the recipe takes layers from {other}, too",
+            hint=f"Take all layers from {model.model}.",
+        )
+    scaled = first_match(part.sources[0].scale, entry.name, 1.0) != 1
+    if scaled or resolver.casting.resolve(entry, str(model.model)) != (entry.dtype, entry.dtype):
+        raise ArchitectureError(
+            f"tensor {entry.name!r} holds a part for every layer, which can be copied only, not scaled or cast",
+            hint="Leave dtype and out_dtype out of the recipe, and the tensor out of the scales.",
+        )
+
+
+def _check_unknown(name: str, entry: TensorEntry, model: SourceModel) -> None:
+    if may_be_depth_indexed(name, entry.shape, model.stack.num_layers):
+        raise ArchitectureError(
+            f"{model.model}: tensor {name!r} is {list(entry.shape)} beside {model.stack.num_layers} layers; "
+            "it may hold a value for every layer, and it isn't known how they would follow the new order",
+            hint="Please report the model, so that it can be added to architecture/depth_indexed.py.",
+        )

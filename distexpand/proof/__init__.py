@@ -1,0 +1,1 @@
+"""The proof before any byte: the output's skeleton loads in transformers, and every layer keeps its kind."""

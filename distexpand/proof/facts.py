@@ -1,0 +1,70 @@
+"""What tells one layer's kind from another's: plain values of its modules, their classes and shapes."""
+
+import enum
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeAlias
+
+Facts: TypeAlias = Mapping[str, Any]
+"""Path of an attribute within a layer to its value."""
+
+_TRAINING_ONLY = frozenset({"training", "drop_prob", "drop_path_rate", "layerdrop", "gradient_checkpointing"})
+"""Attributes that a model may choose by depth and that matter in training alone."""
+
+_FOR_OTHERS = frozenset({"store_full_length_kv"})
+"""Attributes that say whether later layers use what this one computes, which changes nothing of itself."""
+
+_DEPTH = 2
+"""How far helper objects are followed."""
+
+
+def layer_facts(layer: Any, shared: frozenset[int]) -> Facts:
+    """Return everything plain that a layer's modules hold.
+
+    Args:
+        layer: a module.
+        shared: ids of objects that belong to the whole model (its configs) and say nothing of a layer.
+    """
+    facts: dict[str, Any] = {}
+    for name, module in layer.named_modules():
+        at = f"{name}." if name else ""
+        facts[f"{at}class"] = type(module).__name__
+        for kind in (module._parameters, module._buffers):  # noqa: SLF001  # named_parameters skips shared ones
+            facts |= {f"{at}{key}": _shape(value) for key, value in kind.items()}
+        for key, value in vars(module).items():
+            if not key.startswith("_") and key not in _TRAINING_ONLY | _FOR_OTHERS:
+                facts |= dict(_plain(f"{at}{key}", value, shared, _DEPTH))
+    return facts
+
+
+def _plain(path: str, value: Any, shared: frozenset[int], depth: int) -> Iterator[tuple[str, Any]]:
+    if _is_simple(value):
+        yield path, value
+    elif isinstance(value, list | tuple | set | frozenset):
+        if all(map(_is_simple, value)):
+            yield path, tuple(sorted(value, key=repr) if isinstance(value, set | frozenset) else value)
+    elif hasattr(value, "shape"):
+        yield path, _shape(value)
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _plain(f"{path}[{key}]", inner, shared, depth)
+    elif depth and id(value) not in shared:
+        yield from _object(path, value, shared, depth - 1)
+
+
+def _object(path: str, value: Any, shared: frozenset[int], depth: int) -> Iterator[tuple[str, Any]]:
+    """Yield a function's name, or what a helper object (a cut-out of the config, say) holds."""
+    if hasattr(value, "__qualname__"):
+        yield path, value.__qualname__
+        return
+    yield path, type(value).__name__
+    for key, inner in getattr(value, "__dict__", {}).items():
+        if not key.startswith("_"):
+            yield from _plain(f"{path}.{key}", inner, shared, depth)
+
+
+def _is_simple(value: Any) -> bool:
+    return value is None or isinstance(value, bool | int | float | str | enum.Enum)
+
+
+def _shape(tensor: Any) -> Any:
+    return None if tensor is None else f"shape {list(tensor.shape)}"
