@@ -37,12 +37,14 @@ class Case:
 
 _STACK = "{model: m, layer_map: [[0, 4], [2, 6]]}"
 _ODD = "{model: m, layer_map: [[0, 2], [1, 2], [3, 6], [2, 5]]}"
+_TAIL = "{model: m, layer_map: [[0, 5], [3, 6]]}"
 _BLOCK = "{model: m, block_expansion: {blocks: 1, where: end}}"
 _INSIDE = "{model: m, block_expansion: {after: [1, 3]}}"
 
 CASES = (
     Case(what="stack", recipe=_STACK, layer_map=(0, 1, 2, 3, 2, 3, 4, 5)),
     Case(what="stack", recipe=_ODD, layer_map=(0, 1, 1, 3, 4, 5, 2, 3, 4)),
+    Case(what="stack", recipe=_TAIL, layer_map=(0, 1, 2, 3, 4, 3, 4, 5)),
     Case(what="mergekit", recipe=_STACK, layer_map=(0, 1, 2, 3, 2, 3, 4, 5)),
     Case(what="mergekit", recipe=_ODD, layer_map=(0, 1, 1, 3, 4, 5, 2, 3, 4)),
     Case(what="identity", recipe=_BLOCK, layer_map=(0, 1, 2, 3, 4, 5, 5), new=(6,)),

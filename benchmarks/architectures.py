@@ -43,9 +43,11 @@ def main() -> int:
     if arguments.mergekit:
         os.environ["MERGEKIT_PYTHON"] = str(arguments.mergekit.absolute())
         whats.append("mergekit")
-    results = list(run_matrix(arguments.only or architectures(), whats))
-    if arguments.json:
-        arguments.json.write_text(json.dumps([_plain(result) for result in results], indent=1) + "\n")
+    results = []
+    for result in run_matrix(arguments.only or architectures(), whats):
+        results.append(result)
+        if arguments.json:  # each time, as it takes long
+            arguments.json.write_text(json.dumps([_plain(result) for result in results], indent=1) + "\n")
     _print_totals(results)
     return 1 if any(result.status in {"wrong", "crashed"} for result in results) else 0
 

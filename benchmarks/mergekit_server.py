@@ -12,6 +12,7 @@ from typing import Any
 
 def main() -> None:
     """Serve until standard input ends."""
+    os.environ["HF_HUB_OFFLINE"] = "1"  # else it looks for every model on the Hub
     from mergekit.config import MergeConfiguration  # noqa: PLC0415
     from mergekit.merge import MergeOptions, run_merge  # noqa: PLC0415
 

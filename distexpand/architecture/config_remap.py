@@ -11,6 +11,7 @@ from typing import Any
 
 from distexpand.architecture.config_lists import by_layer, collect, entry, every_layer
 from distexpand.architecture.config_names import follow_names, layer_names
+from distexpand.architecture.config_references import follow_targets, report_places
 from distexpand.architecture.config_sources import (
     LayerConfig,
     Sources,
@@ -59,13 +60,16 @@ def remap_config(
     if isinstance(fitted, Mismatch):
         raise _inexpressible(fitted, sources, keys)
     known = {*lists, *fitted, *(key for rule in rules for key in rule.keys)}
+    targets = follow_targets(config, stack, sources.origins)
     guessed, findings = follow_indices(level, known, stack.num_layers, sources.origins)
     for path, value in {**guessed, **lists, **fitted}.items():
         put(level, path, value)
+    result |= targets
     _set_counts(result, stack, len(layers))
+    findings += report_places(config, stack, sources.origins)
     return RemappedConfig(
         config=result,
-        remapped=tuple(dict.fromkeys((*keys, *fitted, *guessed, *named))),
+        remapped=tuple(dict.fromkeys((*keys, *fitted, *guessed, *targets, *named))),
         findings=(*report_lists(keys), *findings, *names.findings),
     )
 
@@ -120,7 +124,8 @@ def _rules(
     }
     for path, value in lists.items():
         put(level, path, value)
-    return fit_rules(level, sources.completed, origins, sources.base.rules())
+    identities = sources.identities if origins == sources.origins else ()
+    return fit_rules(level, sources.completed, origins, sources.base.rules(), identities)
 
 
 def _inexpressible(failed: Mismatch, sources: Sources, keys: Sequence[str]) -> ArchitectureError:

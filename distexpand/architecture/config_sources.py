@@ -12,12 +12,16 @@ from distexpand.architecture.stack import LayerStack
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerConfig:
-    """Where one output layer's per-layer values come from: a source's whole config and a layer of it."""
+    """Where one output layer's per-layer values come from: a source's whole config and a layer of it.
+
+    `identity` says that the layer's parts add nothing, so that it matters little how they compute.
+    """
 
     config: Mapping[str, Any]
     stack: LayerStack
     layer: int
     origin: str
+    identity: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +29,8 @@ class Sources:
     """Every source of an expansion by a number; the base is number 0.
 
     `completed` are its layers with the lists that their class makes up; `names` say where a
-    config is from, for messages; `origins` where every output layer is from.
+    config is from, for messages; `origins` where every output layer is from; `identities` which
+    are identity blocks.
     """
 
     configs: Mapping[int, Mapping[str, Any]]
@@ -33,6 +38,7 @@ class Sources:
     completed: Mapping[int, Layers]
     names: Mapping[int, str]
     origins: tuple[Origin, ...]
+    identities: frozenset[int] = frozenset()
 
 
 def config_level(config: Mapping[str, Any], stack: LayerStack) -> Mapping[str, Any]:
@@ -66,4 +72,5 @@ def find_sources(config: Mapping[str, Any], stack: LayerStack, layers: Sequence[
         completed={number: completed(layers_of(*source)) for number, source in found.items()},
         names=names,
         origins=tuple((numbers[id(layer.config)], layer.layer) for layer in layers),
+        identities=frozenset(index for index, layer in enumerate(layers) if layer.identity),
     )

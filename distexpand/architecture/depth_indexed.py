@@ -41,4 +41,6 @@ def depth_indexed(
 
 def may_be_depth_indexed(name: str, shape: tuple[int, ...], num_layers: int) -> bool:
     """Whether a tensor speaks of layers by its name and has one dimension as long as the stack."""
-    return num_layers > 1 and num_layers in shape[:1] and _SPEAKS_OF_LAYERS.search(name) is not None
+    if num_layers not in shape[:1] or num_layers == 1 or any(part.isdigit() for part in name.split(".")):
+        return False
+    return _SPEAKS_OF_LAYERS.search(name) is not None

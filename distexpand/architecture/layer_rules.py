@@ -58,7 +58,8 @@ class LayerRule:
     that the row speaks of; without any, it speaks of every model that has the first key and
     isn't known by another row. `overruled_by` is the list by layer that the class prefers,
     and accepts where the rule can't say it. `side` is a word of the stack's prefix, for rules
-    of the encoder or the decoder alone.
+    of the encoder or the decoder alone. `inert` says that the rule decides nothing for an
+    identity block: only how its parts compute what is zero.
     """
 
     what: str
@@ -67,6 +68,7 @@ class LayerRule:
     models: frozenset[str] = frozenset()
     overruled_by: str = ""
     side: str = ""
+    inert: bool = False
 
     @property
     def name(self) -> str:

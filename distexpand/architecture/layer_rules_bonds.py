@@ -89,6 +89,8 @@ def shared_sources(key: str) -> Kind:
 
     def expand(values: Values, n: int) -> Facts:
         listed = list(range(n)) if values[key] is None else values[key]
+        if len(listed) != n:
+            return ("",) * n
         own = "computes its own keys and values"
         return tuple(own if listed[i] == i else Ref("reads keys and values of", listed[i]) for i in range(n))
 

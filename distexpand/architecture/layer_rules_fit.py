@@ -6,7 +6,7 @@ are filled in, for the sources to learn what their layers are, and for the
 output to learn what the class will make of it. Only what differs is written.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,6 +45,7 @@ def fit_rules(
     sources: Mapping[int, Layers],
     origins: Sequence[Origin],
     rules: Sequence[LayerRule],
+    identities: Collection[int] = (),
 ) -> dict[str, Any] | Mismatch:
     """Return what to change in the output's config level, by path, or the first rule that fails.
 
@@ -53,12 +54,16 @@ def fit_rules(
         sources: the completed layers of each source.
         origins: where every output layer comes from.
         rules: the rules of the base's layers.
+        identities: output layers that are identity blocks.
     """
     level = {key: dict(value) if isinstance(value, dict) else value for key, value in new.items()}
     changes: dict[str, Any] = {}
     for rule in rules:
         facts = {number: rule.facts(source.level, source.num_layers) for number, source in sources.items()}
         wanted = wanted_facts(facts, origins)
+        if rule.inert and identities:
+            given = rule.facts(level, len(origins))
+            wanted = tuple(given[i] if i in identities else fact for i, fact in enumerate(wanted))
         listed = _lists(new, rule, len(origins))
         found = fit_rule(rule, level, wanted, origins)
         if isinstance(found, Mismatch):

@@ -55,6 +55,7 @@ _DECIDES = {
     "no_rope_layers": "use of positions",
     "indexer_types": "index",
     "activation_sparsity_pattern": "sparsity",
+    "layer_rope_theta": "base of positions",
 }
 
 LIST_RULES = (
@@ -119,7 +120,7 @@ LIST_RULES = (
     _types("glm5_next glm5_next_text", _each(4, "indexed_attention", LINEAR)),
     _types("inkling2 inkling2_text", _each(6, "hybrid", "hybrid_sliding")),
     _types(
-        "inkling inkling_mm_model inkling_text",
+        "inkling_mm_model inkling_text",
         indices_or(
             "local_layer_ids", lambda _, n: [i for i in range(n) if (i + 1) % 6], "hybrid_sliding", "hybrid"
         ),
@@ -183,9 +184,7 @@ LIST_RULES = (
     ),
     _mlp("glm5_next glm5_next_text", _first(3)),
     _mlp("deepseek_v4", leading("num_hash_layers", "hash_moe", "moe"), num_hash_layers=3),
-    _mlp(
-        "inkling inkling_mm_model inkling_text", leading("dense_mlp_idx", "dense", "sparse"), dense_mlp_idx=0
-    ),
+    _mlp("inkling_mm_model inkling_text", leading("dense_mlp_idx", "dense", "sparse"), dense_mlp_idx=0),
     _row(
         "indexer_types",
         "glm_moe_dsa glm5_next glm5_next_text mistral_large4 mistral_large4_text",
@@ -194,6 +193,12 @@ LIST_RULES = (
     ),
     _row(
         "indexer_types", "hy_v4", formula(lambda _, i, __: "full" if i == 0 or (i - 1) % 4 == 0 else "shared")
+    ),
+    _row(
+        "layer_rope_theta",
+        "muse_glimmer_text muse_spark_text",
+        formula(lambda v, i, n: v["rope_parameters.rope_theta"] if (n - 1 - i) % 4 else 0),
+        {"rope_parameters.rope_theta": 500000.0},
     ),
     _row("activation_sparsity_pattern", "gemma3n gemma3n_text", formula(made.sparse_activation)),
 )

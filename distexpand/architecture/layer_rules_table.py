@@ -44,7 +44,7 @@ _MLP, _ATTENTION, _CACHE = "feed-forward part", "attention", "cache"
 _DENSE = "first_k_dense_replace"
 
 
-def _row(what: str, models: str, kind: Kind, keys: dict[str, Any], **more: str) -> LayerRule:
+def _row(what: str, models: str, kind: Kind, keys: dict[str, Any], **more: Any) -> LayerRule:
     return LayerRule(what=what, keys=keys, kind=kind, models=frozenset(models.split()), **more)
 
 
@@ -153,7 +153,7 @@ _VALUE_RULES = (
         multiple_of_depth("num_hidden_layers"),
         {"num_hidden_layers": None},
     ),
-    _row("own index", "diffllama beam", own_index(), {}),
+    _row("own index", "diffllama beam", own_index(), {}, inert=True),
     _row(
         "decay, by its own index",
         "minimax minimax_m1",

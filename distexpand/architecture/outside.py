@@ -10,7 +10,8 @@ import re
 
 _BEFORE = re.compile(
     r"(^|\.)(embed|embd|embeddings?|wte|wpe|tok_embeddings|word_embeddings|position_embeddings|"
-    r"embed_tokens|embed_in|embed_positions|word_embeddings_layernorm|project_in|rotary_emb|"
+    r"embed_tokens|embed_tokens_per_layer|per_layer_model_projection|per_layer_projection_norm|"
+    r"embed_in|embed_positions|word_embeddings_layernorm|project_in|rotary_emb|"
     r"vision_tower|vision_model|vision_embed_tokens|visual|embed_vision|image_newline|"
     r"audio_tower|embed_audio|multi_modal_projector|mm_projector|connector)(\.|$)"
 )

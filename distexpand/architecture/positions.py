@@ -35,7 +35,11 @@ _FACTS = (
     (Place.FIRST, re.compile(r"relative_attention_bias\.weight$"), True),  # T5: of use to every block
     (Place.FIRST, re.compile(r"^(pre_ln|ln0)\."), True),  # RWKV: norm of the embeddings
     (Place.NOT_FIRST, re.compile(r"^attn_norm\."), False),  # ModernBERT: no norm where the embeddings' is
-    (Place.NOT_FIRST, re.compile(r"(^|\.)(v_lora|v[012]$)"), False),  # RWKV-7: mixes in the first layer's values
+    (
+        Place.NOT_FIRST,
+        re.compile(r"(^|\.)(v_lora|v[012]$)"),
+        False,
+    ),  # RWKV-7: mixes in the first layer's values
     (Place.LAST, re.compile(r"^attention\.dense_bias$"), False),  # GPT-NeoX Japanese
 )
 """Place, pattern of the suffix, and whether the tensor may serve another layer that comes to stand there."""
@@ -43,9 +47,7 @@ _FACTS = (
 _RULE = re.compile(r"layer|dense|replace|period|offset|interval|pattern|step")
 
 
-def placed_tensors(
-    layers: Sequence[Iterable[str]], level: Mapping[str, Any]
-) -> tuple[PlacedTensor, ...]:
+def placed_tensors(layers: Sequence[Iterable[str]], level: Mapping[str, Any]) -> tuple[PlacedTensor, ...]:
     """Return the suffixes that stand at one end of the stack for no reason that the config gives.
 
     Args:
@@ -84,6 +86,10 @@ def _config_tells(level: Mapping[str, Any], num_layers: int) -> bool:
     """Whether the config has anything by which layers can be of several kinds."""
     return any(
         (isinstance(value, list) and len(value) == num_layers)
-        or (_RULE.search(str(key)) and type(value) in {int, list, str} and value not in (0, num_layers, [], ""))
+        or (
+            _RULE.search(str(key))
+            and type(value) in {int, list, str}
+            and value not in (0, num_layers, [], "")
+        )
         for key, value in level.items()
     )

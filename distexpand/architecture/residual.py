@@ -123,7 +123,7 @@ def _splits(suffix: str) -> Iterator[tuple[str, str]]:
 def _fact(path: str, dtypes: Collection[str], config: Mapping[str, Any]) -> Fact | None:
     model = config.get("model_type")
     for name in dict.fromkeys((path, _NUMBER.sub("N", path))):
-        for fact in _FACTS_BY_NAME.get(name, ()):
+        for fact in FACTS_BY_NAME.get(name, ()):
             if (not fact.model or fact.model == model) and (not fact.beside or fact.beside in dtypes):
                 return fact
     return None
@@ -233,12 +233,12 @@ def _listed(suffixes: Iterable[str]) -> str:
     return ", ".join(sorted(suffixes)[:12])
 
 
-def _facts_by_name(facts: Iterable[Fact]) -> Mapping[str, tuple[Fact, ...]]:
+def facts_by_name(facts: Iterable[Fact]) -> Mapping[str, tuple[Fact, ...]]:
     found: dict[str, tuple[Fact, ...]] = {}
     for fact in facts:
         found[fact.name] = (*found.get(fact.name, ()), fact)
     return found
 
 
-_FACTS_BY_NAME = _facts_by_name(FACTS)
+FACTS_BY_NAME = facts_by_name(FACTS)
 _PARTS = frozenset(_part(fact.name) for fact in FACTS if fact.role is Role.OUTPUT)

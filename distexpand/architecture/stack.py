@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from distexpand.architecture.counts import COUNT_KEYS
-from distexpand.architecture.stack_search import Found, choose, search
+from distexpand.architecture.stack_choice import Found, choose
+from distexpand.architecture.stack_search import search
 
 __all__ = ["COUNT_KEYS", "LayerStack", "find_layer_stack", "find_layer_stacks"]
 

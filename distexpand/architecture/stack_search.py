@@ -8,7 +8,7 @@ meant, unless another is named.
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import groupby
 from typing import Any
 
@@ -20,40 +20,13 @@ from distexpand.architecture.counts import (
     layer_counts,
     layers_beyond,
 )
+from distexpand.architecture.stack_choice import Found
 from distexpand.architecture.stack_places import agreement, is_decoder, is_encoder, rank, side_kinds
+from distexpand.architecture.stack_runs import Run, extra_layers, number_runs
 from distexpand.errors import ArchitectureError
-
-_FIRST_NUMBER = re.compile(r"((?:[^.]*[^.\d][^.]*\.)*)(0|[1-9][0-9]{0,8})(\.|$)", re.DOTALL)
-"""At most nine digits: a stranger's name mustn't cost anything to read as a number."""
-
-_EXTRA_LAYER = re.compile(r"^(eh_proj|enorm|hnorm|shared_head|embed_tokens|mtp|nextn)")
-"""What only a layer for predicting further tokens has."""
 
 _LAYERS = re.compile(r"(^|\.)(layers?|h|blocks?)\.$")
 _FEW_LAYERS = 4
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
-    """Numbers that follow one prefix, from 0 to `length` - 1, without a gap."""
-
-    prefix: str
-    length: int
-    tensors: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
-    """A run that a count speaks of; see `LayerStack` for the rest."""
-
-    prefix: str
-    length: int
-    count: Count
-    score: int
-    tensors: int
-    also_counted: tuple[tuple[str, ...], ...] = ()
-    companions: tuple[str, ...] = ()
-    unclear: tuple[str, ...] = ()
 
 
 def search(names: Iterable[str], config: Mapping[str, Any], *, origin: str) -> list[Found]:
@@ -63,10 +36,10 @@ def search(names: Iterable[str], config: Mapping[str, Any], *, origin: str) -> l
         ArchitectureError: no run of layers agrees with a count in the config.
     """
     names = list(names)
-    runs = _runs(names)
+    runs = number_runs(names)
     counts = layer_counts(config)
     has_decoder = any(is_decoder(run.prefix) for run in runs)
-    extra = _extra_layers(names, runs)
+    extra = extra_layers(names, runs)
     found = [
         Found(prefix=run.prefix, length=run.length, count=count, score=score, tensors=run.tensors)
         for run in runs
@@ -89,92 +62,6 @@ def search(names: Iterable[str], config: Mapping[str, Any], *, origin: str) -> l
         )
         for stack in ordered
     ]
-
-
-def choose(found: Sequence[Found], wanted: str, *, origin: str) -> Found:
-    """Return the stack that is wanted, the first where nothing is.
-
-    Raises:
-        ArchitectureError: none or several are what is wanted, or it can't be expanded alone.
-    """
-    prefixes = [stack.prefix for stack in found]
-    known = ", ".join(prefix.rstrip(".") for prefix in prefixes)
-    if wanted:
-        chosen = _named(found, wanted)
-    else:
-        first = rank(found[0].prefix, prefixes)
-        chosen = [stack for stack in found if rank(stack.prefix, prefixes) == first]
-    if not chosen:
-        raise ArchitectureError(
-            f"{origin}: the model has no stack of layers {wanted!r}; it has {known}",
-            hint="Name it by the part of the tensors' names before the layer's number.",
-        )
-    if len(chosen) > 1:
-        several = " and ".join(stack.prefix for stack in chosen)
-        raise ArchitectureError(
-            f"{origin}: the model has several stacks of layers, {several}, "
-            "and it isn't clear which to expand",
-            hint=f"Name one as `stack: {prefixes[0].rstrip('.')}`, or give each its slices under `modules:`.",
-        )
-    _check_own_count(chosen[0], found, origin)
-    return chosen[0]
-
-
-def _named(found: Sequence[Found], wanted: str) -> list[Found]:
-    name = wanted.strip(".")
-    exact = [stack for stack in found if stack.prefix.rstrip(".") == name]
-    if exact:
-        return exact
-    inside = [stack for stack in found if f".{name}." in f".{stack.prefix}"]
-    return inside or _by_role(found, name)
-
-
-def _by_role(found: Sequence[Found], name: str) -> list[Found]:
-    """Return what a plain word such as mergekit's `text_decoder` speaks of."""
-    prefixes = [stack.prefix for stack in found]
-    first = [stack for stack in found if rank(stack.prefix, prefixes) == 0]
-    if name in {"default", "text", "text_decoder", "text_model", "language_model", "decoder"}:
-        return first
-    kinds = side_kinds(name)
-    if kinds:
-        return [stack for stack in found if kinds & side_kinds(stack.prefix)]
-    return [stack for stack in found if is_encoder(stack.prefix)] if is_encoder(name) else []
-
-
-def _check_own_count(chosen: Found, found: Sequence[Found], origin: str) -> None:
-    for other in found:
-        if other.prefix != chosen.prefix and other.count.path == chosen.count.path:
-            raise ArchitectureError(
-                f"{origin}: config.json: {'.'.join(chosen.count.path)!r} counts the layers of both "
-                f"{chosen.prefix} and {other.prefix}, so that they can't differ in number"
-            )
-
-
-def _runs(names: Iterable[str]) -> list[Run]:
-    indices: dict[str, set[int]] = {}
-    tensors: dict[str, int] = {}
-    for name in names:
-        match = _FIRST_NUMBER.match(name)
-        if match:
-            prefix = match[1]
-            indices.setdefault(prefix, set()).add(int(match[2]))
-            tensors[prefix] = tensors.get(prefix, 0) + 1
-    return [
-        Run(prefix=prefix, length=len(found), tensors=tensors[prefix])
-        for prefix, found in sorted(indices.items())
-        if len(found) == max(found) + 1
-    ]
-
-
-def _extra_layers(names: Iterable[str], runs: Iterable[Run]) -> dict[str, int]:
-    """Return the first of the last layers that have what only a layer beyond the count has, by prefix."""
-    lasts = {run.prefix: run.length for run in runs if run.length > 1}
-    extra: dict[str, set[int]] = {}
-    for name in names:
-        match = _FIRST_NUMBER.match(name)
-        if match and match[1] in lasts and _EXTRA_LAYER.match(name[match.end() :]):
-            extra.setdefault(match[1], set()).add(int(match[2]))
-    return {prefix: min(found) for prefix, found in extra.items() if max(found) + 1 == lasts[prefix]}
 
 
 def _agree(run: Run, count: Count, config: Mapping[str, Any], extra: Mapping[str, int]) -> bool:

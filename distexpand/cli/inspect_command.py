@@ -19,8 +19,10 @@ from distexpand.cli.options import json_option
 )
 @json_option
 def inspect_command(model: str, stack: str, as_json: bool) -> None:
-    """Show how MODEL can be expanded: its layer stacks, the kinds of layers, what the config says of
-    layers and becomes of it, what an identity block zeroes, and what is unusual.
+    """Show how MODEL can be expanded.
+
+    Its stacks of layers, the kinds of layers, what the config says of layers and what becomes of
+    it, which tensors an identity block sets, and what is unusual. Headers and config are read only.
     """
     from distexpand.api import inspect_model
     from distexpand.report.inspection import inspection_text

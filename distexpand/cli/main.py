@@ -1,6 +1,7 @@
 """The entry point: the commands, and the one table from exception to message and exit code."""
 
 import contextlib
+import gc
 import os
 import sys
 
@@ -40,9 +41,14 @@ for _command in (
     cli.add_command(_command)
 
 
+_OBJECTS_PER_COLLECTION = 50_000
+"""Python's 700 would have it look for garbage, in vain, among the millions of objects of a large plan."""
+
+
 def main() -> None:
     """Run the command line and exit with its code."""
     _keep_standard_streams()
+    gc.set_threshold(_OBJECTS_PER_COLLECTION)
     sys.exit(run_cli(sys.argv[1:]))
 
 

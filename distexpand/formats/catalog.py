@@ -3,13 +3,16 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from distexpand.formats.dtypes import DType
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TensorEntry:
-    """One tensor: row-major and contiguous, `length` bytes at `offset` of `file`."""
+class TensorEntry(NamedTuple):
+    """One tensor: row-major and contiguous, `length` bytes at `offset` of `file`.
+
+    A tuple for the same reason as `TensorHeader`.
+    """
 
     name: str
     dtype: DType

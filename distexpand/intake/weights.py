@@ -97,7 +97,6 @@ def _read_shard(store: SourceStore, shard: str) -> tuple[list[TensorEntry], Weig
     raw, size = read_header(store, shard)
     header = parse_header(raw, file_size=size, origin=f"{store.location}/{shard}")
     entries = [
-        TensorEntry(name=name, dtype=t.dtype, shape=t.shape, file=shard, offset=t.offset, length=t.length)
-        for name, t in header.tensors.items()
+        TensorEntry(name, t.dtype, t.shape, shard, t.offset, t.length) for name, t in header.tensors.items()
     ]
     return entries, WeightFile(name=shard, size=size, pin=digest(raw)), dict(header.metadata)

@@ -58,13 +58,15 @@ def _check_plain(resolver: Resolver, part: Part, model: SourceModel, entry: Tens
     if others or len(part.sources) > 1:
         other = min(others, default=part.sources[-1].model)
         raise ArchitectureError(
-            f"tensor {entry.name!r} holds a part for every layer, and the recipe takes layers from {other}, too",
+            f"tensor {entry.name!r} holds a part for every layer, "
+            f"and the recipe takes layers from {other}, too",
             hint=f"Take all layers from {model.model}.",
         )
     scaled = first_match(part.sources[0].scale, entry.name, 1.0) != 1
     if scaled or resolver.casting.resolve(entry, str(model.model)) != (entry.dtype, entry.dtype):
         raise ArchitectureError(
-            f"tensor {entry.name!r} holds a part for every layer, which can be copied only, not scaled or cast",
+            f"tensor {entry.name!r} holds a part for every layer, "
+            "which can be copied only, not scaled or cast",
             hint="Leave dtype and out_dtype out of the recipe, and the tensor out of the scales.",
         )
 

@@ -56,10 +56,11 @@ def _mixed_dtypes(recipe: Recipe, used: Sequence[SourceModel]) -> Iterator[Findi
 
 
 def _main_dtype(model: SourceModel) -> str:
-    sizes: dict[str, int] = {}
-    for entry in model.catalog.tensors.values():
-        sizes[entry.dtype.value] = sizes.get(entry.dtype.value, 0) + entry.length
-    return max(sizes, key=lambda name: sizes[name])
+    tensors = model.catalog.tensors.values()
+    sizes = dict.fromkeys((entry.dtype for entry in tensors), 0)
+    for entry in tensors:
+        sizes[entry.dtype] += entry.length
+    return max(sizes, key=lambda dtype: sizes[dtype]).value
 
 
 def _vocabularies(used: Sequence[SourceModel]) -> Iterator[Finding]:

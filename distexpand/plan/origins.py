@@ -19,7 +19,11 @@ def layer_configs(recipe: Recipe, models: Mapping[ModelRef, SourceModel]) -> tup
         model = models[source.model]
         result.append(
             LayerConfig(
-                config=model.config, stack=model.stack, layer=source.layer or 0, origin=str(source.model)
+                config=model.config,
+                stack=model.stack,
+                layer=source.layer or 0,
+                origin=str(source.model),
+                identity=part.identity,
             )
         )
     return tuple(result)

@@ -19,6 +19,7 @@ from distexpand.plan.tensors import (
     blended_tensor,
     constant_tensor,
     copied_tensor,
+    entry_copied,
     passthrough_tensor,
 )
 from distexpand.recipe.canonical import MergeMethod, Part, first_match
@@ -102,6 +103,9 @@ def _names(part: Part, sides: Iterable[Mapping[str, TensorEntry]]) -> list[str]:
 
 
 def _tensor(resolver: Resolver, part: Part, name: str, entries: list[TensorEntry | None]) -> OutputTensor:
+    only = entries[0]
+    if only is not None and resolver.copies(part):
+        return entry_copied(name, only, resolver.number(str(part.sources[0].model), only.file))
     weighted = _weighted(resolver, part, name, entries)
     if resolver.recipe.method is MergeMethod.LINEAR:
         return blended_tensor(name, weighted, resolver.casting, resolver.number, normalize=part.normalize)
@@ -137,6 +141,8 @@ def _weighted(
 def _quantised(
     resolver: Resolver, part: Part, sides: Sequence[Mapping[str, TensorEntry]]
 ) -> dict[str, float | None]:
+    if resolver.copies(part):
+        return {}
     used = [overall_weight(source) != 0 or len(part.sources) == 1 for source in part.sources]
     counted = [side if uses else {} for side, uses in zip(sides, used, strict=True)]
     return dict(quantised_values(part, counted, resolver.casting, resolver.recipe.method))

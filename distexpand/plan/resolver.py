@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from distexpand.plan.sources import SourceModel
 from distexpand.plan.tensors import Casting, SourceNumber
-from distexpand.recipe.canonical import ModelRef, Recipe
+from distexpand.recipe.canonical import ModelRef, Part, Recipe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,3 +20,10 @@ class Resolver:
     def casting(self) -> Casting:
         """The recipe's dtypes."""
         return Casting(dtype=self.recipe.dtype, out_dtype=self.recipe.out_dtype)
+
+    def copies(self, part: Part) -> bool:
+        """Whether a part is its only source as it is, as most layers are: nothing then asks for a rule."""
+        if len(part.sources) != 1 or self.recipe.dtype is not None or self.recipe.out_dtype is not None:
+            return False
+        source = part.sources[0]
+        return not source.scale and not source.weight

@@ -58,7 +58,9 @@ def _user(index: int, source: Source, models: Mapping[ModelRef, SourceModel]) ->
     if number is None:
         return []
     layer = model.layers[place]
-    stores = any(is_shared(suffix) and entry.name == model.stack.name(place, suffix) for suffix, entry in layer.items())
+    stores = any(
+        is_shared(suffix) and entry.name == model.stack.name(place, suffix) for suffix, entry in layer.items()
+    )
     return [_User(index=index, source=source, number=number, layer=layer, stores_block=stores)]
 
 
@@ -100,4 +102,3 @@ def _check(user: _User, position: int, blocks: int, first: Source) -> None:
                 "so it can't be scaled for one of them",
                 hint="Give the scale a filter that leaves it out.",
             )
-

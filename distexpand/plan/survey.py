@@ -67,7 +67,10 @@ def survey(model: SourceModel) -> Survey:
         stack=model.stack,
         kinds=tuple(_kinds(model, lists)),
         attributes=tuple(_attributes(model, lists, rules)),
-        notes=tuple(oddities(model)),
+        notes=(
+            *oddities(model),
+            *(f"{rule.what} depends on a layer's place" for rule in rules if not rule.keys),
+        ),
         lists=tuple(lists),
     )
 
@@ -120,9 +123,7 @@ def _kind(model: SourceModel, name: str, layers: Sequence[int]) -> LayerKind:
     )
 
 
-def _attributes(
-    model: SourceModel, lists: Sequence[str], rules: Sequence[LayerRule]
-) -> Iterator[Attribute]:
+def _attributes(model: SourceModel, lists: Sequence[str], rules: Sequence[LayerRule]) -> Iterator[Attribute]:
     level, stack = model.stack_config, model.stack
     for path in stack.count_paths:
         if type(look_up(model.config, ".".join(path))) is int:
@@ -134,12 +135,12 @@ def _attributes(
     for key in every_layer(level, stack.num_layers):
         yield Attribute(key=key, value=brief(level[key]), becomes="every layer, as now")
     for rule in rules:
-        key = next((key for key in rule.keys if look_up(level, key) is not None and key not in lists), None)
-        if key is None or rule.overruled_by in lists:
+        said = [key for key in rule.keys if look_up(level, key) is not None and key not in lists]
+        if not said or rule.overruled_by in lists:
             continue
         instead = f", else written out as {rule.overruled_by}" if rule.overruled_by else ""
         yield Attribute(
-            key=key,
-            value=brief(look_up(level, key)),
+            key=said[0],
+            value=brief(look_up(level, said[0])),
             becomes=f"{rule.what}: set anew, so that every layer keeps its own{instead}",
         )

@@ -94,9 +94,12 @@ def constant_tensor(name: str, source: WeightedEntry, value: float, casting: Cas
 
 def copied_tensor(name: str, source: WeightedEntry, number: SourceNumber) -> OutputTensor:
     """Return a tensor as its source has it."""
-    entry = source.entry
-    position = number(source.model, entry.file)
-    operation = Copy(offset=0, length=entry.length, source=position, source_offset=entry.offset)
+    return entry_copied(name, source.entry, number(source.model, source.entry.file))
+
+
+def entry_copied(name: str, entry: TensorEntry, source: int) -> OutputTensor:
+    """Return a tensor as file number `source` has it."""
+    operation = Copy(offset=0, length=entry.length, source=source, source_offset=entry.offset)
     return OutputTensor(name=name, dtype=entry.dtype, shape=entry.shape, operation=operation)
 
 

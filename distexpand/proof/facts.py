@@ -7,11 +7,15 @@ from typing import Any, TypeAlias
 Facts: TypeAlias = Mapping[str, Any]
 """Path of an attribute within a layer to its value."""
 
-_TRAINING_ONLY = frozenset({"training", "drop_prob", "drop_path_rate", "layerdrop", "gradient_checkpointing"})
-"""Attributes that a model may choose by depth and that matter in training alone."""
-
-_FOR_OTHERS = frozenset({"store_full_length_kv"})
-"""Attributes that say whether later layers use what this one computes, which changes nothing of itself."""
+_IGNORED = frozenset(
+    {
+        *("training", "gradient_checkpointing"),
+        *("drop_prob", "drop_path_rate", "layerdrop"),  # chosen by depth, for training alone
+        "seed",  # of random attention, in training alone
+        "store_full_length_kv",  # whether later layers read its cache; which ones do is theirs to say
+    }
+)
+"""Attributes by which a layer in another place may differ and still answers the same."""
 
 _DEPTH = 2
 """How far helper objects are followed."""
@@ -31,7 +35,7 @@ def layer_facts(layer: Any, shared: frozenset[int]) -> Facts:
         for kind in (module._parameters, module._buffers):  # noqa: SLF001  # named_parameters skips shared ones
             facts |= {f"{at}{key}": _shape(value) for key, value in kind.items()}
         for key, value in vars(module).items():
-            if not key.startswith("_") and key not in _TRAINING_ONLY | _FOR_OTHERS:
+            if not key.startswith("_") and key not in _IGNORED:
                 facts |= dict(_plain(f"{at}{key}", value, shared, _DEPTH))
     return facts
 

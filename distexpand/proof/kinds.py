@@ -101,4 +101,6 @@ def _is_same_place(here: Any, there: Any, index: int, layers: Sequence[ProvenLay
         return False
     if here - index == there - layers[index].layer:
         return True
+    if here - 2 * index == there - 2 * layers[index].layer in {0, 1}:  # two parts in each layer, numbered on
+        return True
     return 0 <= here < len(layers) and layers[here] == ProvenLayer(model=layers[index].model, layer=there)

@@ -21,8 +21,9 @@ def list_problem(config: Any, sources: Mapping[str, Any], question: Question, co
     per_source = {name: dict(_lists(model.config, "")) for name, model in sources.items()}
     for path, values in _lists(config, ""):
         known = per_source[question.base].get(path, [])
-        if _names_layers(path, known, count):
-            problem = _index_problem(path, values, known, question)
+        if _are_indices(known, count):
+            named = _LAYER_INDICES.search(path) is not None
+            problem = _index_problem(path, values, known, question) if named else ""
             if problem:
                 return problem
             continue
@@ -38,13 +39,11 @@ def list_problem(config: Any, sources: Mapping[str, Any], question: Question, co
     return ""
 
 
-def _names_layers(path: str, values: Sequence[Any], count: int) -> bool:
-    """Whether a list names some of the layers by their index."""
-    key = path.rpartition(".")[2]
+def _are_indices(values: Sequence[Any], count: int) -> bool:
+    """Whether a list may name some of the layers by their index, rather than have an entry for each."""
     return (
-        _LAYER_INDICES.search(key) is not None
-        and bool(values)
-        and all(type(value) is int and 0 <= value < count for value in values)
+        bool(values)
+        and all(type(value) is int and 0 <= value <= count for value in values)
         and len(set(values)) == len(values)
     )
 

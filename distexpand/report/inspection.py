@@ -85,7 +85,7 @@ def _identity(kinds: Sequence[LayerKind]) -> Iterator[str]:
         outputs = _without_numbers(kind.outputs)
         more = len(outputs) - _MOST_OUTPUTS
         text = ", ".join(outputs[:_MOST_OUTPUTS]) + (f" and {more:,} more" if more > 0 else "")
-        shown.setdefault(kind.refusal and f"not possible: {kind.refusal}" or text, []).append(kind.name)
+        shown.setdefault((kind.refusal and f"not possible: {kind.refusal}") or text, []).append(kind.name)
     for position, (text, names) in enumerate(shown.items()):
         whose = f"{'; '.join(names)}: " if len(shown) > 1 else ""
         yield from _row("" if position else "identity", whose + text)

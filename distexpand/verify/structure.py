@@ -139,9 +139,7 @@ def _config(output: Path, manifest: Manifest, catalog: Catalog) -> Iterator[Diff
     path = output / CONFIG_NAME
     try:
         config = load_json_object(read_whole(LocalSource(output), path.name), origin=str(path))
-        stack = find_layer_stack(
-            catalog.tensors, config, origin=str(output), wanted=manifest.layer_prefix
-        )
+        stack = find_layer_stack(catalog.tensors, config, origin=str(output), wanted=manifest.layer_prefix)
     except DistexpandError as error:
         yield _difference(path.name, reason(error, path))
         return

@@ -27,7 +27,12 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "bert:cross": {"is_decoder": True, "add_cross_attention": True},
     "bloom:after": {"apply_residual_connection_post_layernorm": True},
     "falcon:new": {"new_decoder_architecture": True, "num_kv_heads": 2},
-    "gemma4_text:experts": {"enable_moe_block": True, "num_experts": 4, "top_k_experts": 2},
+    "gemma4_text:experts": {
+        "enable_moe_block": True,
+        "moe_intermediate_size": 16,
+        "num_experts": 4,
+        "top_k_experts": 2,
+    },
     "gpt2:cross": {"add_cross_attention": True},
     "hyperclovax:peri": {"use_post_norm": True},
     "llama:biased": {"attention_bias": True, "mlp_bias": True},
@@ -71,9 +76,7 @@ class TinyModel:
     def layer(self, index: int) -> dict[str, torch.Tensor]:
         """Return a layer's tensors by suffix."""
         places = {name: self.stack.split(name) for name in self.tensors}
-        return {
-            place[1]: self.tensors[name] for name, place in places.items() if place and place[0] == index
-        }
+        return {place[1]: self.tensors[name] for name, place in places.items() if place and place[0] == index}
 
     def dtypes(self, index: int) -> dict[str, DType]:
         """Return the dtypes of a layer's tensors by suffix."""
@@ -105,7 +108,11 @@ class TinyModel:
         def keep(index: int) -> Any:
             def hook(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any], answer: Any) -> None:
                 given = args[0] if args else kwargs["hidden_states"]
-                answer = answer[0] if isinstance(answer, tuple) else getattr(answer, "hidden_states", answer)
+                answer = (
+                    answer[0]
+                    if isinstance(answer, tuple | list)
+                    else getattr(answer, "hidden_states", answer)
+                )
                 changes[index] = max((answer - given).abs().max().item(), changes.get(index, 0.0))
 
             return hook

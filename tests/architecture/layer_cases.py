@@ -11,6 +11,7 @@ from typing import Any
 N = 8
 TWICE = (*range(N), *range(N))
 MIDDLE = (*range(6), *range(2, N))
+BUT_FIRST = (*range(N), *range(2, N))
 FIRST = (0, *range(N))
 LATE = tuple(range(1, N))
 
@@ -60,9 +61,11 @@ def _refused(model_type: str, order: Sequence[int], key: str, drop: Sequence[str
 
 CASES = (
     # lists that the class makes up
-    _made("llama4_text", "Llama4ForCausalLM", MIDDLE, ("no_rope_layers", "layer_types")),
+    _made(
+        "llama4_text", "Llama4ForCausalLM", LATE, ("no_rope_layers", "layer_types", "no_rope_layer_interval")
+    ),
     _made("smollm3", "SmolLM3ForCausalLM", MIDDLE, ("no_rope_layers", "layer_types")),
-    _made("afmoe", "AfmoeForCausalLM", MIDDLE),
+    _made("afmoe", "AfmoeForCausalLM", MIDDLE[1:], ("layer_types", "global_attn_every_n_layers")),
     _made("bailing_hybrid", "BailingHybridForCausalLM", MIDDLE),
     _made("beam", "BeamForCausalLM", range(4)),
     _made("cohere2", "Cohere2ForCausalLM", MIDDLE[1:]),
@@ -71,7 +74,12 @@ CASES = (
     _made("cwm", "CwmForCausalLM", LATE),
     _made("granite_swa", "GraniteSWAForCausalLM", LATE),
     _listed("dots3_note_text", LATE),
-    _made("dots1", "Dots1ForCausalLM", TWICE, changes={"sliding_window": 8, "max_window_layers": 4}),
+    _made(
+        "dots1",
+        "Dots1ForCausalLM",
+        TWICE,
+        changes={"sliding_window": 8, "max_window_layers": 4, "first_k_dense_replace": 0},
+    ),
     _made("qwen2", "Qwen2ForCausalLM", TWICE, changes=_WINDOWS),
     _made("qwen2", "Qwen2ForCausalLM", FIRST, changes=_WINDOWS),
     _made("qwen3", "Qwen3ForCausalLM", TWICE, changes=_WINDOWS),
@@ -88,7 +96,9 @@ CASES = (
     _made("gemma3n_text", "Gemma3nForCausalLM", MIDDLE),
     _made("kolibri1", "Kolibri1ForCausalLM", MIDDLE),
     _made("gemma4_text", "Gemma4ForCausalLM", MIDDLE, ("layer_types", "per_layer_config")),
-    _listed("glm5_next_text", LATE),
+    _listed(
+        "glm5_next_text", LATE, changes={"num_key_value_heads": 4, "index_kpool": 4, "qk_rope_head_dim": 0}
+    ),
     _made("inkling2_text", "Inkling2ForCausalLM", MIDDLE, changes={"n_layers_per_attn_res_block": 2}),
     _listed("inkling_text", MIDDLE, ("layer_types", "local_layer_ids")),
     _made("kimi_linear", "KimiLinearForCausalLM", MIDDLE[1:]),
@@ -100,7 +110,12 @@ CASES = (
     _made("lfm3", "Lfm3ForCausalLM", LATE),
     _made("mimo_v2_flash", "MiMoV2FlashForCausalLM", MIDDLE),
     _made("modernbert-decoder", "ModernBertDecoderForCausalLM", (0, *range(2, N))),
-    _listed("muse_glimmer_text", MIDDLE[1:], ("layer_types", "layer_rope_theta")),
+    Case(
+        model_type="muse_glimmer_text",
+        order=range(7),
+        drop=("layer_types", "layer_rope_theta"),
+        lists=("layer_types", "layer_rope_theta"),
+    ),
     _made("olmo3", "Olmo3ForCausalLM", LATE),
     _made("olmo_hybrid", "OlmoHybridForCausalLM", LATE),
     _made("qwen3_next", "Qwen3NextForCausalLM", LATE),
@@ -114,7 +129,12 @@ CASES = (
     _made("deepseek_v32", "DeepseekV32ForCausalLM", FIRST, ("mlp_layer_types", "first_k_dense_replace")),
     _made("exaone_moe", "ExaoneMoeForCausalLM", FIRST, ("mlp_layer_types", "first_k_dense_replace")),
     _made("glm4_moe_lite", "Glm4MoeLiteForCausalLM", FIRST, _MLP),
-    _listed("glm5_next_text", FIRST, _MLP),
+    _listed(
+        "glm5_next_text",
+        FIRST,
+        _MLP,
+        changes={"num_key_value_heads": 4, "index_kpool": 4, "qk_rope_head_dim": 0},
+    ),
     _made("deepseek_v4", "DeepseekV4ForCausalLM", FIRST, _MLP),
     _listed("inkling_text", FIRST, _MLP, raw={"dense_mlp_idx": 2}),
     _made(
@@ -180,7 +200,7 @@ CASES = (
     ),
     Case(
         model_type="switch_transformers",
-        order=TWICE,
+        order=BUT_FIRST,
         changes={"num_sparse_encoder_layers": 4},
         made=("SwitchTransformersForConditionalGeneration", "encoder.block"),
         prefix="encoder.block.",
@@ -188,7 +208,7 @@ CASES = (
     ),
     Case(
         model_type="switch_transformers",
-        order=TWICE,
+        order=BUT_FIRST,
         changes={"num_sparse_decoder_layers": 4},
         made=("SwitchTransformersForConditionalGeneration", "decoder.block"),
         prefix="decoder.block.",
@@ -210,7 +230,25 @@ CASES = (
         changes={"cross_attention_layers": [3, 8, 13, 18, 23, 28, 33, 38]},
         made=("MllamaForCausalLM", "model.layers"),
     ),
-    _listed("molmo2_text", FIRST, ()),
+    Case(
+        model_type="molmo2_text",
+        order=FIRST,
+        changes={"rope_scaling_layers": [1, 3]},
+        made=("Molmo2TextModel", "layers"),
+    ),
+    Case(
+        model_type="evolla",
+        order=MIDDLE,
+        changes={"aligner_num_add_layers": 4},
+        made=("EvollaForProteinText2Text", "model.layers"),
+    ),
+    Case(
+        model_type="hrm_text",
+        order=FIRST,
+        lists=(),
+        count="num_layers_per_stack",
+        made=("HrmTextForCausalLM", "model.L_module.layers"),
+    ),
     _refused("idefics", FIRST, "cross_layer_interval", changes={"cross_layer_interval": 2}),
     _refused("inkling2_text", FIRST, "n_layers_per_attn_res_block"),
     # depth, index and bonds
@@ -238,9 +276,14 @@ CASES = (
         changes={"num_kv_shared_layers": 15},
     ),
     _refused("gemma3n_text", TWICE, "num_kv_shared_layers"),
-    _listed("mistral_large4_text", (0, 1, 2, 1, *range(2, 8)), ()),
+    Case(
+        model_type="mistral_large4_text",
+        order=(0, 1, 2, 1, *range(2, N)),
+        changes={"kv_source_layers": [0, 1, 1, 3, 4, 4, 6, 6]},
+        made=("MistralLarge4TextModel", "layers"),
+    ),
     _refused("glm_moe_dsa", MIDDLE, "indexer_types", ("indexer_types",), raw={"index_topk_freq": 2}),
-    _refused("zamba2", (0, *range(2, N)), "layers_block_type"),
+    _refused("zamba2", (0, 1, *range(3, N)), "layers_block_type", changes={"num_mem_blocks": 2}),
     _refused("qwen4_exp_text", TWICE, "ple_layer_ids"),
     _refused("gemma4_text", range(7), "layer_types"),
 )

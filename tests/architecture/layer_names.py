@@ -34,7 +34,10 @@ class LayerKind:
 def layer_kinds() -> dict[str, tuple[LayerKind, ...]]:
     """Return every class's kinds of layers, from the file."""
     document = json.loads(FILE.read_text())
-    return {name: tuple(_kind(entry["config"], kind) for kind in entry["kinds"]) for name, entry in document.items()}
+    return {
+        name: tuple(_kind(entry["config"], kind) for kind in entry["kinds"])
+        for name, entry in document.items()
+    }
 
 
 def _kind(config: Mapping[str, Any], tensors: Mapping[str, str]) -> LayerKind:

@@ -13,12 +13,12 @@ from distexpand.errors import ArchitectureError
 TOP = ("num_hidden_layers",)
 
 
-def stack_of(count, path=TOP):
-    return LayerStack(prefix="model.layers.", num_layers=count, count_path=path)
+def stack_of(count, path=TOP, *also):
+    return LayerStack(prefix="model.layers.", num_layers=count, count_path=path, also_counted=also)
 
 
-def remap(config, count, order, path=TOP):
-    stack = stack_of(count, path)
+def remap(config, count, order, path=TOP, *also):
+    stack = stack_of(count, path, *also)
     layers = [LayerConfig(config=config, stack=stack, layer=layer, origin="m") for layer in order]
     return remap_config(config, stack, layers)
 
@@ -45,7 +45,9 @@ def test_nested_config_changes_at_its_own_level_and_the_count_above():
         "vision_config": {"num_hidden_layers": 2, "layer_types": ["v", "v"]},
         "text_config": {"num_hidden_layers": 2, "n_layer": 2, "layer_types": ["a", "b"]},
     }
-    result = remap(config, 2, [0, 1, 1], ("text_config", "num_hidden_layers")).config
+    result = remap(
+        config, 2, [0, 1, 1], ("text_config", "num_hidden_layers"), TOP, ("text_config", "n_layer")
+    ).config
     assert result["text_config"] == {"num_hidden_layers": 3, "n_layer": 3, "layer_types": ["a", "b", "b"]}
     assert result["num_hidden_layers"] == 3
     assert result["vision_config"] == config["vision_config"]
@@ -96,10 +98,80 @@ def test_lists_of_numbers_are_per_layer_in_a_stack_too_tall_for_chance(key):
 
 
 def test_a_list_of_every_layer_by_index_names_every_new_layer():
-    config = {"num_hidden_layers": 3, "moe_layers": [0, 1, 2]}
-    result = remap(config, 3, [0, 0, 1, 2])
-    assert result.config["moe_layers"] == [0, 1, 2, 3]
-    assert result.remapped == ()
+    for key in ("moe_layers", "unheard_of"):
+        result = remap({"num_hidden_layers": 3, key: [0, 1, 2]}, 3, [0, 0, 1, 2])
+        assert result.config[key] == [0, 1, 2, 3]
+
+
+def test_layers_beyond_the_count_keep_their_entries():
+    config = {
+        "num_hidden_layers": 3,
+        "num_nextn_predict_layers": 1,
+        "layer_types": ["a", "b", "c", "mtp"],
+        "mtp_layer_types": ["x", "y", "z"],
+    }
+    result = remap(config, 3, [0, 1, 1, 2]).config
+    assert result["layer_types"] == ["a", "b", "b", "c", "mtp"]
+    assert result["mtp_layer_types"] == ["x", "y", "z"]
+
+
+def test_tables_by_index_follow_their_layers():
+    config = {
+        "num_hidden_layers": 12,
+        "per_layer_config": {"01": {"a": 1}, "11": {"a": 2}},
+        "id2label": {"0": "x"},
+    }
+    result = remap(config, 12, [0, 1, 1, 11, 2]).config
+    assert result["per_layer_config"] == {"1": {"a": 1}, "2": {"a": 1}, "3": {"a": 2}}
+    assert result["id2label"] == {"0": "x"}
+    assert remap(config, 12, range(12)).config == config
+
+
+def test_patterns_in_letters_follow_their_layers():
+    config = {"num_hidden_layers": 4, "hybrid_override_pattern": "M*-E", "name_pattern": "none"}
+    result = remap(config, 4, [0, 1, 0, 1, 2, 3])
+    assert result.config["hybrid_override_pattern"] == "M*M*-E"
+
+
+def test_an_unknown_list_by_layer_is_reported_and_a_known_one_is_not():
+    config = {"num_hidden_layers": 3, "layer_types": ["a", "b", "c"], "gizmos": [1, 2, 3]}
+    (finding,) = remap(config, 3, [0, 1, 2, 2]).findings
+    assert finding.code == "config-list"
+    assert "gizmos" in finding.message
+
+
+def test_another_source_without_a_list_gives_what_its_class_makes_up():
+    base = {"model_type": "gemma2", "num_hidden_layers": 2, "layer_types": ["full_attention", "x"]}
+    other = {"model_type": "gemma2", "num_hidden_layers": 3}
+    layers = [
+        LayerConfig(config=base, stack=stack_of(2), layer=1, origin="base"),
+        *(LayerConfig(config=other, stack=stack_of(3), layer=layer, origin="other") for layer in (0, 1)),
+    ]
+    result = remap_config(base, stack_of(2), layers).config
+    assert result["layer_types"] == ["x", "sliding_attention", "full_attention"]
+
+
+def test_pictures_are_fed_into_the_first_copy_of_a_layer():
+    path = ("text_config", "num_hidden_layers")
+    config = {
+        "model_type": "granite4_vision",
+        "text_config": {"num_hidden_layers": 24},
+        "deepstack_layer_map": [[-1, 0], [-2, 3]],
+    }
+    result = remap(config, 24, [0, 0, 1, 2, *range(24)], path).config
+    assert result["deepstack_layer_map"] == [[-1, 0], [-2, 7]]
+    assert result["spatial_target_layers"] == [16, 19, 22, 25]
+    assert remap(config, 24, range(24), path).config == config
+    with pytest.raises(ArchitectureError, match="into layer 3"):
+        remap(config, 24, [0, *range(4, 24)], path)
+
+
+def test_features_for_the_first_layers_are_reported_when_those_are_others():
+    config = {"text_config": {"num_hidden_layers": 4}, "vision_config": {"deepstack_visual_indexes": [5, 6]}}
+    path = ("text_config", "num_hidden_layers")
+    assert remap(config, 4, [0, 1, 1, 2], path).findings == ()
+    (finding,) = remap(config, 4, [0, 0, 1, 2], path).findings
+    assert "deepstack_visual_indexes" in finding.message
 
 
 def test_another_source_gives_its_own_values():
@@ -117,44 +189,100 @@ def test_another_source_gives_its_own_values():
             remap_config(base, stack_of(2), layers)
 
 
-def test_embeddings_per_layer_are_refused_unless_nothing_moves():
-    config = {"num_hidden_layers": 2, "hidden_size_per_layer_input": 256}
-    assert remap(config, 2, [0, 1]).config == config
-    for order in ([1, 0], [0, 1, 1], [0]):
-        with pytest.raises(ArchitectureError, match="hidden_size_per_layer_input"):
-            remap(config, 2, order)
-
-
 @pytest.mark.parametrize(
-    ("config", "reported"),
+    ("config", "expected"),
     [
-        ({"first_k_dense_replace": 1}, ["first_k_dense_replace"]),
-        ({"mlp_only_layers": [0]}, ["mlp_only_layers"]),
-        ({"mlp_only_layers": []}, []),
-        ({"decoder_sparse_step": 2}, ["decoder_sparse_step"]),
-        ({"decoder_sparse_step": 1}, []),
-        ({"sliding_window_pattern": 6}, ["sliding_window_pattern"]),
-        ({"sliding_window_pattern": 6, "layer_types": ["a", "b"]}, []),
-        ({"max_window_layers": 28, "use_sliding_window": False}, []),
-        ({"max_window_layers": 1, "use_sliding_window": True}, ["max_window_layers"]),
-        ({"scale_attn_by_inverse_layer_idx": True}, ["scale_attn_by_inverse_layer_idx"]),
-        ({"scale_attn_by_inverse_layer_idx": False}, []),
-        ({"model_type": "diffllama"}, ["diffllama"]),
-        ({"hybrid_layer_ids": [1]}, ["hybrid_layer_ids"]),
-        ({"some_layer_indices": [1]}, ["some_layer_indices"]),
-        ({"block_types": ["recurrent", "recurrent", "attention"]}, ["block_types"]),
-        ({"quantization_config": {"modules_to_not_convert": ["lm_head"]}}, []),
+        ({"first_k_dense_replace": 1}, {"first_k_dense_replace": 2}),
+        ({"first_k_dense_replace": 2}, {"first_k_dense_replace": 3}),
+        ({"num_dense_layers": 1}, {"num_dense_layers": 2}),
+        ({"mlp_only_layers": [0]}, {"mlp_only_layers": [0, 1]}),
+        ({"mlp_only_layers": []}, {"mlp_only_layers": []}),
         (
-            {"quantization_config": {"modules_to_not_convert": ["lm_head", "model.layers.1.mlp"]}},
-            ["quantization_config.modules_to_not_convert"],
+            {"decoder_sparse_step": 1, "mlp_only_layers": [1]},
+            {"decoder_sparse_step": 1, "mlp_only_layers": [2]},
         ),
+        ({"decoder_sparse_step": 2}, {"decoder_sparse_step": 1, "mlp_only_layers": [0, 1, 3]}),
+        ({"moe_layers": [2]}, {"moe_layers": [3]}),
+        ({"moe_layers_enum": "1,2"}, {"moe_layers_enum": "2,3"}),
+        ({"attn_layer_indices": [1]}, {"attn_layer_indices": [2]}),
+        ({"full_attn_idxs": [0, 2]}, {"full_attn_idxs": [0, 1, 3]}),
+        ({"local_layer_ids": [1]}, {"local_layer_ids": [2]}),
+        ({"cross_attention_layers": [1]}, {"cross_attention_layers": [2]}),
+        ({"hybrid_layer_ids": [1]}, {"hybrid_layer_ids": [2]}),
+        ({"slstm_at": [1]}, {"slstm_at": [2]}),
+        ({"attn_layer_period": 3, "attn_layer_offset": 1}, {"attn_layer_period": 5, "attn_layer_offset": 2}),
+        (
+            {"expert_layer_period": 3, "expert_layer_offset": 1},
+            {"expert_layer_period": 5, "expert_layer_offset": 2},
+        ),
+        ({"num_kv_shared_layers": 1}, {"num_kv_shared_layers": 1}),
+        ({"sliding_window_pattern": 3}, {"sliding_window_pattern": 4}),
+        ({"full_attention_interval": 3}, {"full_attention_interval": 4}),
+        ({"global_attn_every_n_layers": 3}, {"global_attn_every_n_layers": 4}),
+        ({"layer_group_size": 3}, {"layer_group_size": 4}),
+        ({"no_rope_layer_interval": 3}, {"no_rope_layer_interval": 4}),
+        ({"scale_depth": 3.0}, {"scale_depth": 3.0 * (4 / 3) ** 0.5}),
+        ({"scale_attn_by_inverse_layer_idx": False}, {"scale_attn_by_inverse_layer_idx": False}),
+        ({"max_window_layers": 28, "use_sliding_window": False}, {"max_window_layers": 28}),
+        (
+            {"linear_attn_config": {"full_attn_layers": [3], "kda_layers": [1, 2]}},
+            {"linear_attn_config": {"full_attn_layers": [4], "kda_layers": [1, 2, 3]}},
+        ),
+        ({"some_layer_indices": [0, 2]}, {"some_layer_indices": [0, 1, 3]}),
+        ({"some_layer_indices": [2, 3]}, {"some_layer_indices": [3, 4]}),
     ],
     ids=str,
 )
-def test_rules_that_stay_are_reported(config, reported):
-    findings = remap({"num_hidden_layers": 2, **config}, 2, [0, 1, 1]).findings
-    assert len(findings) == len(reported)
-    assert all(name in finding.message for name, finding in zip(reported, findings, strict=True))
+def test_rules_of_a_model_of_no_known_type_express_the_new_order(config, expected):
+    result = remap({"num_hidden_layers": 3, **config}, 3, [0, 0, 1, 2])
+    assert (
+        {key: result.config[key] for key in expected} == pytest.approx(expected)
+        if "scale_depth" in config
+        else ({key: result.config[key] for key in expected} == expected)
+    )
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"first_k_dense_replace": 1},
+        {"num_dense_layers": 1},
+        {"expert_layer_period": 2, "expert_layer_offset": 1},
+        {"attn_layer_period": 2, "attn_layer_offset": 1},
+        {"max_window_layers": 1, "use_sliding_window": True},
+        {"scale_attn_by_inverse_layer_idx": True},
+        {"sliding_window_pattern": 3},
+        {"num_kv_shared_layers": 2},
+        {"model_type": "diffllama"},
+    ],
+    ids=str,
+)
+def test_an_order_that_no_value_expresses_is_refused(config):
+    with pytest.raises(ArchitectureError, match="can't express the new order of layers: output layer"):
+        remap({"num_hidden_layers": 4, **config}, 4, [0, 1, 2, 0, 1, 1, 2, 3])
+
+
+def test_a_refusal_says_which_orders_near_by_work():
+    config = {"num_hidden_layers": 12, "sliding_window_pattern": 6}
+    with pytest.raises(ArchitectureError) as refused:
+        remap(config, 12, [*range(9), *range(4, 12)])
+    assert "[0, 9], [3, 12]" in refused.value.hint
+    remap(config, 12, [*range(9), *range(3, 12)])
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"some_layer_indices": [1]},
+        {"strange_pattern": "ab"},
+        {"gadget_layer_period": 3},
+    ],
+    ids=str,
+)
+def test_what_may_speak_of_layers_and_is_not_known_is_kept_and_reported(config):
+    result = remap({"num_hidden_layers": 3, **config}, 3, [0, 1, 1, 2])
+    assert [finding.code for finding in result.findings] == ["config-rule"]
+    assert result.config == {"num_hidden_layers": 4, **config}
 
 
 @pytest.mark.parametrize(

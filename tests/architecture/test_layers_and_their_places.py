@@ -116,6 +116,7 @@ def test_tensors_that_hold_a_part_per_layer(name, shape, found):
         ("model.layers_gain.weight", (6, 4), True),
         ("model.layer_norm.weight", (6,), False),
         ("model.norm.weight", (6,), False),
+        ("encoder.layers.3.mlp.weight", (6, 4), False),
         ("model.layer_scales", (4, 6), False),
     ],
 )

@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from distexpand.architecture.residual import residual_outputs
+from distexpand.architecture.residual import identity_values
 from distexpand.errors import ArchitectureError
+from distexpand.formats.dtypes import DType
 
 ATTENTION = [f"self_attn.{part}_proj.weight" for part in "qkvo"]
 MLP = [f"mlp.{part}_proj.weight" for part in ("gate", "up", "down")]
@@ -14,7 +15,11 @@ LLAMA = [*ATTENTION, *MLP, *NORMS]
 
 
 def outputs(suffixes, **config):
-    return residual_outputs(suffixes, config, origin="model.layers.3")
+    """Return the tensors that have to be zero."""
+    dtypes = dict.fromkeys(suffixes, DType.BF16)
+    values = identity_values(dtypes, config, origin="model.layers.3")
+    assert set(values.values()) <= {0.0}
+    return set(values)
 
 
 def test_llama():
@@ -28,26 +33,22 @@ def test_other_names_of_published_checkpoints():
     qwen = ["attn.c_attn.weight", "attn.c_attn.bias", "attn.c_proj.weight", "ln_1.weight", "ln_2.weight"]
     qwen += ["mlp.w1.weight", "mlp.w2.weight", "mlp.c_proj.weight"]
     assert {"attn.c_proj.weight", "mlp.c_proj.weight"} <= outputs(qwen)
-    fp8 = [*LLAMA, "self_attn.o_proj.weight_scale_inv", "mlp.down_proj.weight_scale_inv"]
-    assert outputs(fp8) == outputs(LLAMA)
 
 
 @pytest.mark.parametrize(
     ("extra", "reason"),
     [
-        ("layer_scalar", "layer_scalar"),
-        ("cross_attn.o_proj.weight", "cross_attn.o_proj.weight"),
-        ("encoder_attn.out_proj.weight", "encoder_attn"),
+        ("layer_scales", "layer_scales"),
+        ("cross_mixer.o_proj.weight", "cross_mixer.o_proj.weight"),
+        ("encoder_attn.q_proj.weight", "the output of 'encoder_attn'"),
         ("mamba.in_proj.weight", "the output of 'mamba'"),
-        ("mlp.experts.0.up_proj.weight", "the output of 'mlp'"),
-        ("mlp.experts.gate_up_proj", "the output of 'mlp'"),
-        ("mlp.shared_expert.gate_proj.weight", "the output of 'mlp'"),
-        ("mlp.extra_mlp.up_proj.weight", "the output of 'mlp'"),
-        ("self_attn.o_proj_bias", "self_attn.o_proj_bias"),
+        ("mlp.experts.0.up_proj.weight", "the output of 'mlp.experts.0'"),
+        ("mlp.experts.gate_up_proj", "the output of 'mlp.experts'"),
+        ("mlp.shared_expert.gate_proj.weight", "the output of 'mlp.shared_expert'"),
+        ("mlp.extra_mlp.up_proj.weight", "the output of 'mlp.extra_mlp'"),
         ("self_attn.o_proj.weight.absmax", "stored quantised"),
         ("mlp.down_proj.lora_A", "stored quantised"),
         ("mlp.down_proj.qzeros", "stored quantised"),
-        ("post_feedforward_layernorm.bias", "added after the block's outputs"),
         ("pre_ln.weight", "pre_ln.weight"),
         ("self_attn_layer_norm.weight", "self_attn_layer_norm"),
         ("input_layernorm.scale", "input_layernorm.scale"),
@@ -68,7 +69,7 @@ def test_one_tensor_more_is_refused(extra, reason):
         [name for name in LLAMA if "down_proj" not in name],
         [name.replace(".weight", ".qweight") for name in LLAMA],
         [name.replace(".weight", ".weight_packed") for name in LLAMA],
-        [name.replace("o_proj", "o_proj.linear") for name in LLAMA],
+        [name.replace("o_proj", "o_proj.other") for name in LLAMA],
     ],
     ids=str,
 )
@@ -78,11 +79,19 @@ def test_a_block_without_its_outputs_is_refused(suffixes):
 
 
 def test_post_norm_with_a_bias_is_told_from_a_pre_norm_of_that_name():
-    assert outputs([*LLAMA, "post_attention_layernorm.bias", "input_layernorm.bias"])
+    bias = "post_attention_layernorm.bias"
+    assert bias not in outputs([*LLAMA, bias, "input_layernorm.bias"])
     for other in ([], ["pre_feedforward_layernorm.weight", "input_layernorm.weight"]):
-        names = [*ATTENTION, *MLP, "post_attention_layernorm.weight", "post_attention_layernorm.bias", *other]
-        with pytest.raises(ArchitectureError, match="added after"):
-            outputs(names)
+        assert bias in outputs([*ATTENTION, *MLP, "post_attention_layernorm.weight", bias, *other])
+    assert "post_feedforward_layernorm.bias" in outputs([*LLAMA, "post_feedforward_layernorm.bias"])
+
+
+def test_gains_have_to_be_one():
+    dtypes = dict.fromkeys([*LLAMA, "layer_scalar"], DType.BF16)
+    values = identity_values(dtypes, {}, origin="layer")
+    assert values["layer_scalar"] == 1
+    with pytest.raises(ArchitectureError, match="would have to be 1"):
+        identity_values({**dtypes, "layer_scalar": DType.F8_E4M3}, {}, origin="layer")
 
 
 BART = [f"self_attn.{part}_proj.{leaf}" for part in ("q", "k", "v", "out") for leaf in ("weight", "bias")]

@@ -24,6 +24,9 @@ BEFORE = [
     "multi_modal_projector.linear_1.weight",
     "model.vision_embed_tokens.img_processor.vision_model.post_layernorm.weight",
     "model.rotary_emb.inv_freq",
+    "model.language_model.embed_tokens_per_layer.weight",
+    "model.per_layer_model_projection.weight",
+    "model.per_layer_projection_norm.weight",
 ]
 AFTER = [
     "model.norm.weight",

@@ -80,7 +80,7 @@ def test_language_model_is_found_beside_a_tower_of_the_same_depth(model_type):
 
 @pytest.mark.parametrize(("encoder", "decoder"), [(3, 3), (2, 4)])
 @pytest.mark.parametrize("model_type", ["t5", "bart"])
-def test_encoder_decoder_is_refused_and_named(model_type, encoder, decoder):
+def test_encoder_decoder_means_the_decoder_unless_the_encoder_is_named(model_type, encoder, decoder):
     transformers = pytest.importorskip("transformers")
     torch = pytest.importorskip("torch")
     keys = (
@@ -89,8 +89,12 @@ def test_encoder_decoder_is_refused_and_named(model_type, encoder, decoder):
     config = transformers.AutoConfig.for_model(model_type, **dict(zip(keys, (encoder, decoder), strict=True)))
     with torch.device("meta"):
         model = transformers.AutoModelForSeq2SeqLM.from_config(config)
-    with pytest.raises(ArchitectureError, match=r"several stacks of layers, .*decoder.* and .*encoder"):
-        found(model.state_dict(), config.to_dict())
+    prefix, count, path = found(model.state_dict(), config.to_dict())
+    assert (count, path) == (decoder, keys[1:])
+    assert "decoder" in prefix
+    named = find_layer_stack(model.state_dict(), config.to_dict(), origin="model", wanted="encoder")
+    assert (named.num_layers, named.count_paths) == (encoder, (keys[:1],))
+    assert "encoder" in named.prefix
 
 
 def test_published_gpt2_has_no_transformer_in_its_names():
@@ -132,9 +136,9 @@ def test_no_stack(tensors, config, said):
         found(tensors, config)
 
 
-def test_layers_beyond_the_count_are_named_as_the_reason():
+def test_more_layers_than_counted_are_named_as_the_reason():
     with pytest.raises(ArchitectureError) as error:
-        found(names("model.layers.", 4), {"num_hidden_layers": 3, "num_nextn_predict_layers": 1})
+        found(names("model.layers.", 5), {"num_hidden_layers": 3, "num_nextn_predict_layers": 1})
     assert "multi-token prediction" in error.value.hint
 
 
@@ -168,4 +172,5 @@ def test_any_names_and_config(config, tensors):
     except ArchitectureError as error:
         assert error.message.startswith("model: ")  # noqa: PT017  # either way is right
         return
-    assert {index for index, _ in filter(None, map(stack.split, tensors))} == set(range(stack.num_layers))
+    layers = {index for index, _ in filter(None, map(stack.split, tensors))}
+    assert layers == set(range(stack.num_layers + stack.beyond))

@@ -304,7 +304,7 @@ def test_refused_in_a_source(source, message):
         ),
         (
             {"modules": {"x": {}, "y": {}}, "merge_method": "linear"},
-            "modules: found a mapping with the keys x, y",
+            "modules.x: `slices` is missing",
         ),
         (
             {"modules": {"x": {"slices": [ONE], "parameters": {"scale": 1}}}, "merge_method": "passthrough"},
