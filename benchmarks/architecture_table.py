@@ -43,12 +43,14 @@ def main() -> None:
 
 def read_results(paths: Sequence[Path]) -> list[Result]:
     """Return the results of all files, the later ones instead of the earlier."""
-    found: dict[tuple[str, str, str], Result] = {}
+    found: dict[tuple[str, str], list[Result]] = {}
     for path in paths:
+        here: dict[tuple[str, str], list[Result]] = {}
         for entry in json.loads(path.read_text()):
             result = Result(**entry)
-            found[result.architecture, result.what, result.recipe] = result
-    return list(found.values())
+            here.setdefault((result.architecture, result.what), []).append(result)
+        found |= here
+    return [result for results in found.values() for result in results]
 
 
 def page(results: Sequence[Result]) -> str:

@@ -125,7 +125,10 @@ def _rules(
     for path, value in lists.items():
         put(level, path, value)
     identities = sources.identities if origins == sources.origins else ()
-    return fit_rules(level, sources.completed, origins, sources.base.rules(), identities)
+    tensors = sources.tensors if origins == sources.origins else ()
+    return fit_rules(
+        level, sources.completed, origins, sources.base.rules(), identities=identities, tensors=tensors
+    )
 
 
 def _inexpressible(failed: Mismatch, sources: Sources, keys: Sequence[str]) -> ArchitectureError:
@@ -134,9 +137,10 @@ def _inexpressible(failed: Mismatch, sources: Sources, keys: Sequence[str]) -> A
 
     source, layer = sources.origins[failed.layer]
     counts = {number: layers.num_layers for number, layers in sources.completed.items()}
+    subject = repr(failed.rule.name) if failed.rule.name else f"a model of type {sources.base.model_type!r}"
     near = "; or ".join(nearby_orders(sources.origins, counts, works))
     return ArchitectureError(
-        f"{sources.names[source]}: {failed.rule.name!r} can't express the new order of layers: output layer "
+        f"{sources.names[source]}: {subject} can't express the new order of layers: output layer "
         f"{failed.layer} is a copy of layer {layer}, whose {failed.rule.what} is {str(failed.wanted)!r}, "
         f"but in its new place it would be {str(failed.got)!r}",
         hint=f"Layer ranges near by that work: {near}." if near else "No order near this one works either.",

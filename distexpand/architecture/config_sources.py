@@ -1,6 +1,6 @@
 """The configs behind the output layers: every source by a number, the base model's first."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,8 @@ from distexpand.architecture.stack import LayerStack
 class LayerConfig:
     """Where one output layer's per-layer values come from: a source's whole config and a layer of it.
 
-    `identity` says that the layer's parts add nothing, so that it matters little how they compute.
+    `identity` says that the layer's parts add nothing, so that it matters little how they compute;
+    `tensors` are the suffixes of the layer's tensors, where they are known.
     """
 
     config: Mapping[str, Any]
@@ -22,6 +23,7 @@ class LayerConfig:
     layer: int
     origin: str
     identity: bool = False
+    tensors: Collection[str] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +32,7 @@ class Sources:
 
     `completed` are its layers with the lists that their class makes up; `names` say where a
     config is from, for messages; `origins` where every output layer is from; `identities` which
-    are identity blocks.
+    are identity blocks; `tensors` which tensors it has.
     """
 
     configs: Mapping[int, Mapping[str, Any]]
@@ -39,6 +41,7 @@ class Sources:
     names: Mapping[int, str]
     origins: tuple[Origin, ...]
     identities: frozenset[int] = frozenset()
+    tensors: tuple[Collection[str], ...] = ()
 
 
 def config_level(config: Mapping[str, Any], stack: LayerStack) -> Mapping[str, Any]:
@@ -72,5 +75,6 @@ def find_sources(config: Mapping[str, Any], stack: LayerStack, layers: Sequence[
         completed={number: completed(layers_of(*source)) for number, source in found.items()},
         names=names,
         origins=tuple((numbers[id(layer.config)], layer.layer) for layer in layers),
+        tensors=tuple(layer.tensors for layer in layers),
         identities=frozenset(index for index, layer in enumerate(layers) if layer.identity),
     )

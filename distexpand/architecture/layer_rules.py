@@ -59,7 +59,8 @@ class LayerRule:
     isn't known by another row. `overruled_by` is the list by layer that the class prefers,
     and accepts where the rule can't say it. `side` is a word of the stack's prefix, for rules
     of the encoder or the decoder alone. `inert` says that the rule decides nothing for an
-    identity block: only how its parts compute what is zero.
+    identity block: only how its parts compute what is zero. `stored` is the suffix of a tensor
+    in which a layer holds by itself what the rule would give it.
     """
 
     what: str
@@ -69,11 +70,12 @@ class LayerRule:
     overruled_by: str = ""
     side: str = ""
     inert: bool = False
+    stored: str = ""
 
     @property
     def name(self) -> str:
-        """What a message calls the rule: its first key, or the list that its class makes up."""
-        return next(iter(self.keys), self.overruled_by) or "model_type"
+        """What a message calls the rule: its first key, or the list that its class makes up; or nothing."""
+        return next(iter(self.keys), self.overruled_by)
 
     def speaks_of(self, level: Mapping[str, Any], model_type: str, prefix: str) -> bool:
         """Whether the rule decides anything for a stack with this config and prefix."""

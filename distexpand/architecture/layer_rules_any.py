@@ -7,9 +7,9 @@ from typing import Any
 
 from distexpand.architecture.layer_rules import Kind, LayerRule
 from distexpand.architecture.layer_rules_bonds import divided_by_root_of_depth, own_index, shared_tail
-from distexpand.architecture.layer_rules_formulas import formula
 from distexpand.architecture.layer_rules_kinds import (
     every,
+    from_on,
     index_text,
     indices,
     leading,
@@ -20,7 +20,7 @@ from distexpand.architecture.layer_rules_kinds import (
 _MLP, _ATTENTION = "feed-forward part", "attention"
 
 
-def _row(what: str, kind: Kind, keys: dict[str, Any], **more: str) -> LayerRule:
+def _row(what: str, kind: Kind, keys: dict[str, Any], **more: Any) -> LayerRule:
     return LayerRule(what=what, keys=keys, kind=kind, **more)
 
 
@@ -98,9 +98,7 @@ RULES_OF_ANY_MODEL = (
     ),
     _row(
         _ATTENTION,
-        formula(
-            lambda v, i, _: "window" if v["use_sliding_window"] and i >= v["max_window_layers"] else "full"
-        ),
+        from_on("max_window_layers", ("use_sliding_window",), "window", "full"),
         {"max_window_layers": 0, "use_sliding_window": False},
         overruled_by="layer_types",
     ),

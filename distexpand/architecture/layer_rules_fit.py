@@ -45,7 +45,9 @@ def fit_rules(
     sources: Mapping[int, Layers],
     origins: Sequence[Origin],
     rules: Sequence[LayerRule],
+    *,
     identities: Collection[int] = (),
+    tensors: Sequence[Collection[str]] = (),
 ) -> dict[str, Any] | Mismatch:
     """Return what to change in the output's config level, by path, or the first rule that fails.
 
@@ -55,15 +57,18 @@ def fit_rules(
         origins: where every output layer comes from.
         rules: the rules of the base's layers.
         identities: output layers that are identity blocks.
+        tensors: the suffixes of every output layer's tensors, if they are known.
     """
     level = {key: dict(value) if isinstance(value, dict) else value for key, value in new.items()}
     changes: dict[str, Any] = {}
     for rule in rules:
         facts = {number: rule.facts(source.level, source.num_layers) for number, source in sources.items()}
         wanted = wanted_facts(facts, origins)
-        if rule.inert and identities:
+        free = {i for i, names in enumerate(tensors) if rule.stored and rule.stored in names}
+        free.update(identities if rule.inert else ())
+        if free:
             given = rule.facts(level, len(origins))
-            wanted = tuple(given[i] if i in identities else fact for i, fact in enumerate(wanted))
+            wanted = tuple(given[i] if i in free else fact for i, fact in enumerate(wanted))
         listed = _lists(new, rule, len(origins))
         found = fit_rule(rule, level, wanted, origins)
         if isinstance(found, Mismatch):

@@ -22,12 +22,6 @@ def formula(entry: Callable[[Values, int, int], object]) -> Kind:
     return Kind(expand, nothing)
 
 
-def window_after(values: Values, i: int, _: int) -> str:
-    """Qwen2 and its like: a window from `max_window_layers` on, where windows are used."""
-    used = values["use_sliding_window"] and values["sliding_window"] is not None
-    return SLIDING if used and i >= values["max_window_layers"] else FULL
-
-
 def window_before(values: Values, i: int, _: int) -> str:
     """Qwen2-MoE: a window on every other layer before `max_window_layers`."""
     used = values["use_sliding_window"] and (i + 1) % 2 and i < values["max_window_layers"]

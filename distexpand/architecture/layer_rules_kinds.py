@@ -21,6 +21,19 @@ def leading(key: str, first: str, rest: str) -> Kind:
     return Kind(lambda v, n: tuple(first if i < v[key] else rest for i in range(n)), fit)
 
 
+def from_on(key: str, switches: Sequence[str], rest: str, first: str) -> Kind:
+    """The layers from number `key` on are `rest`, where all `switches` are on."""
+
+    def expand(values: Values, n: int) -> Facts:
+        on = all(values[switch] not in {None, False} for switch in switches)
+        return tuple(rest if on and i >= values[key] else first for i in range(n))
+
+    def fit(wanted: Facts, _: Values, __: Sequence[Origin]) -> Iterator[Change]:
+        yield {key: _run(wanted, first)}
+
+    return Kind(expand, fit)
+
+
 def leading_with_step(count: str, step: str, first: str, rest: str) -> Kind:
     """Layers from `count` on are `rest` where their index is a multiple of `step`.
 

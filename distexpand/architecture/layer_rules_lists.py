@@ -12,12 +12,14 @@ from distexpand.architecture.layer_rules import Kind, LayerRule
 from distexpand.architecture.layer_rules_formulas import FULL, LINEAR, SLIDING, formula
 from distexpand.architecture.layer_rules_kinds import (
     every,
+    from_on,
     indices_or,
     leading,
     leading_with_step,
 )
 
 _WINDOW = {"max_window_layers": 28, "use_sliding_window": False, "sliding_window": 4096}
+_AFTER = from_on("max_window_layers", ("use_sliding_window", "sliding_window"), SLIDING, FULL)
 _REUSE: dict[str, Any] = {"index_topk_pattern": None, "index_topk_freq": 1, "index_skip_topk_offset": 2}
 _FROM = "first_k_dense_replace"
 
@@ -85,19 +87,19 @@ LIST_RULES = (
     _row(
         "layer_types",
         "dots1",
-        formula(made.window_after),
+        _AFTER,
         {"max_window_layers": 62, "use_sliding_window": True, "sliding_window": None},
     ),
     _row(
         "layer_types",
         "qwen2 qwen3 qwen2_5_omni_text qwen2_5_omni_talker",
-        formula(made.window_after),
+        _AFTER,
         _WINDOW,
     ),
     _row(
         "layer_types",
         "qwen2_vl qwen2_vl_text qwen2_5_vl qwen2_5_vl_text",
-        formula(made.window_after),
+        _AFTER,
         _WINDOW | {"max_window_layers": 80},
     ),
     _row("layer_types", "qwen2_moe", formula(made.window_before), _WINDOW),

@@ -159,6 +159,7 @@ _VALUE_RULES = (
         "minimax minimax_m1",
         own_index_and_depth("layer_types", "linear_attention"),
         {"layer_types": None},
+        stored="self_attn.slope_rate",
     ),
     _row(
         "staggered blocks",

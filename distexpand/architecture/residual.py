@@ -234,6 +234,7 @@ def _listed(suffixes: Iterable[str]) -> str:
 
 
 def facts_by_name(facts: Iterable[Fact]) -> Mapping[str, tuple[Fact, ...]]:
+    """Return the rows of a facts table by name, in their order."""
     found: dict[str, tuple[Fact, ...]] = {}
     for fact in facts:
         found[fact.name] = (*found.get(fact.name, ()), fact)

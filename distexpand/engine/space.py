@@ -1,5 +1,6 @@
 """What a plan will take: disk blocks, and memory of the process that runs it."""
 
+from bisect import bisect_right
 from collections.abc import Sequence
 
 from distexpand.engine.transforms import needs_torch
@@ -20,7 +21,8 @@ _PLAN_BYTES_PER_OPERATION = 1_500
 
 def disk_bytes(shards: Sequence[ShardPlan], readers: Sequence[RangeReader]) -> int:
     """Return the bytes that shards will occupy, holes of sparse sources left out."""
-    return sum(_shard_bytes(shard, readers) for shard in shards)
+    data = _DataRanges(readers)
+    return sum(_shard_bytes(shard, readers, data) for shard in shards)
 
 
 def small_file_bytes(plan: Plan) -> int:
@@ -44,15 +46,36 @@ def process_memory_bytes(*, threads: int, transforms: bool) -> int:
     return base
 
 
-def _shard_bytes(shard: ShardPlan, readers: Sequence[RangeReader]) -> int:
+def _shard_bytes(shard: ShardPlan, readers: Sequence[RangeReader], data: "_DataRanges") -> int:
     if not any(readers[source].is_sparse for source in sources_of(shard.operations)):
         return shard.size
     total = len(shard.header)
     for operation in shard.operations:
         if isinstance(operation, Copy):
-            reader = readers[operation.source]
-            ranges = reader.data_ranges(operation.source_offset, operation.length)
-            total += sum(length for _, length in ranges)
+            total += data.bytes_within(operation.source, operation.source_offset, operation.length)
         elif isinstance(operation, Constant | Gather | Scale | Blend):
             total += operation.length
     return total
+
+
+class _DataRanges:
+    """Where sources hold data, asked once for each: a model may have hundreds of thousands of tensors."""
+
+    def __init__(self, readers: Sequence[RangeReader]) -> None:
+        self._readers = readers
+        self._known: dict[int, list[tuple[int, int]]] = {}
+
+    def bytes_within(self, source: int, offset: int, length: int) -> int:
+        """Return how many bytes of a source's range aren't in a hole."""
+        if source not in self._known:
+            reader = self._readers[source]
+            self._known[source] = [
+                (start, start + size) for start, size in reader.data_ranges(0, reader.size)
+            ]
+        ranges, end, total = self._known[source], offset + length, 0
+        for index in range(max(bisect_right(ranges, (offset, end)) - 1, 0), len(ranges)):
+            start, stop = ranges[index]
+            if start >= end:
+                break
+            total += max(min(stop, end) - max(start, offset), 0)
+        return total

@@ -20,9 +20,10 @@ from distexpand.errors import (
     VerificationError,
 )
 from distexpand.jobs.client import Job, find_job
+from distexpand.jobs.connection import ClusterAwayError
 from distexpand.jobs.entry import parse_missing
 from distexpand.jobs.event_log import read_line
-from distexpand.jobs.logs import PATIENCE, log_lines
+from distexpand.jobs.logs import CONTINUE, PATIENCE, log_lines
 
 if TYPE_CHECKING:
     from distexpand.jobs.ray_client import BoundedClient
@@ -150,9 +151,12 @@ class _Reader:
         try:
             return find_job(self._client, self._job.id)
         except DistexpandError:
-            if self._ended is None:
-                raise
-            return self._job
+            if self._ended is not None:
+                return self._job
+            raise ClusterAwayError(
+                f"{self._client.address}: the cluster went away before the job said how it ended",
+                hint=CONTINUE,
+            ) from None
 
     def outcome(self) -> Outcome:
         return Outcome(

@@ -31,7 +31,8 @@ _SILENCE = 5.0
 _MOST_SILENT = 12
 _BETWEEN_TRIES = 1.0
 _TRIES_WHEN_OVER = 5
-_CONTINUE = "Submit the same again when it is back: finished shards stay, and it goes on from there."
+CONTINUE = "Submit the same again when it is back: finished shards stay, and it goes on from there."
+"""What to do when a cluster was lost."""
 
 
 class _Log:
@@ -94,12 +95,15 @@ async def _small(
     client: "BoundedClient", name: str, log: _Log, told: Callable[[Job], None], patience: float
 ) -> AsyncIterator[str]:
     """Yield what is new in a log until its job is over or it is no longer small."""
-    silent_since, tries = time.monotonic(), 0
+    silent_since, tries, known = time.monotonic(), 0, ""
     while log.seen < _SMALL and tries < _TRIES_WHEN_OVER:
         job = await _ask(client, name, log, patience)
         text = await asyncio.to_thread(_whole, client, name)
-        if text is not None and len(text) > log.seen:
-            silent_since = time.monotonic()
+        if text and not text.startswith(known):
+            # The head's own words, until the driver that runs on another machine has a log there.
+            log.seen, log.rest = 0, ""
+        if text and len(text) > log.seen:
+            silent_since, known = time.monotonic(), text
             yield text[log.seen :]
         elif job is not None and time.monotonic() - silent_since > _SILENCE:
             told(job)
@@ -168,14 +172,14 @@ async def _ask(client: "BoundedClient", name: str, log: _Log, patience: float) -
         job = await asyncio.to_thread(find_job, client, name)
     except UnknownJobError:
         raise StorageError(
-            f"{client.address}: the cluster no longer knows {name}; its head was started anew", hint=_CONTINUE
+            f"{client.address}: the cluster no longer knows {name}; its head was started anew", hint=CONTINUE
         ) from None
     except StorageError:
         if time.monotonic() - log.answered > patience:
             raise ClusterAwayError(
                 f"{client.address}: the cluster hasn't answered for {patience:.0f} s; the job is lost "
                 "with it unless it comes back",
-                hint=_CONTINUE,
+                hint=CONTINUE,
             ) from None
         return None
     log.answered = time.monotonic()

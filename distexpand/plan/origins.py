@@ -24,6 +24,7 @@ def layer_configs(recipe: Recipe, models: Mapping[ModelRef, SourceModel]) -> tup
                 layer=source.layer or 0,
                 origin=str(source.model),
                 identity=part.identity,
+                tensors=model.layers[source.layer or 0].keys(),
             )
         )
     return tuple(result)

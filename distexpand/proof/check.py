@@ -87,7 +87,10 @@ def question_of(plan: Plan, directory: Path, *, trust_remote_code: bool) -> Ques
         output=str(directory / "output"),
         base=base,
         sources=tuple(sources),
-        layers=tuple(ProvenLayer(model=layer.model, layer=layer.layer) for layer in plan.layers),
+        layers=tuple(
+            ProvenLayer(model=layer.model, layer=layer.layer, identity=layer.identity)
+            for layer in plan.layers
+        ),
         prefix=plan.layer_prefix,
         trust_remote_code=trust_remote_code,
     )

@@ -1,6 +1,7 @@
 """What tells one layer's kind from another's: plain values of its modules, their classes and shapes."""
 
 import enum
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias
 
@@ -11,11 +12,20 @@ _IGNORED = frozenset(
     {
         *("training", "gradient_checkpointing"),
         *("drop_prob", "drop_path_rate", "layerdrop"),  # chosen by depth, for training alone
+        *("layer_dic", "layer_block_map", "num_fwd_mem_blocks"),  # which layers share a block
+        "has_relative_attention_bias",  # the first layer alone has it, for all
         "seed",  # of random attention, in training alone
         "store_full_length_kv",  # whether later layers read its cache; which ones do is theirs to say
     }
 )
 """Attributes by which a layer in another place may differ and still answers the same."""
+
+_OF_THE_PLACE = re.compile(r"_adapter_list\.\d|(^|\.)relative_attention_bias$|^pre_ln$")
+"""Modules that belong to a place, not to a layer.
+
+Adapters of a block that layers share (Zamba2), one for each of them; what the first layer alone
+has for all (T5, RWKV).
+"""
 
 _DEPTH = 2
 """How far helper objects are followed."""
@@ -30,6 +40,8 @@ def layer_facts(layer: Any, shared: frozenset[int]) -> Facts:
     """
     facts: dict[str, Any] = {}
     for name, module in layer.named_modules():
+        if _OF_THE_PLACE.search(name):
+            continue
         at = f"{name}." if name else ""
         facts[f"{at}class"] = type(module).__name__
         for kind in (module._parameters, module._buffers):  # noqa: SLF001  # named_parameters skips shared ones

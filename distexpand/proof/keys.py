@@ -55,6 +55,7 @@ def load_skeleton(model_class: Any, config: Any, directory: str) -> LoadedSkelet
     Raises:
         Exception: whatever transformers raises.
     """
+    _tell_all_unexpected(model_class)
     model, info = model_class.from_pretrained(
         None,
         config=config,
@@ -102,6 +103,17 @@ def _header(path: Path) -> Header:
         length = header_size(prefix, file_size=size, origin=path.name)
         raw = prefix + file.read(length - LENGTH_BYTES)
     return parse_header(raw, file_size=size, origin=path.name)
+
+
+def _tell_all_unexpected(model_class: Any) -> None:
+    """Let a class report every key that it doesn't load.
+
+    It may pass over a layer beyond its count by the number that this has in one published model (GLM-4.5:
+    46), but not in the output, where it has another; that the source has such a layer is judged by us.
+    """
+    for known in model_class.__mro__:
+        if "_keys_to_ignore_on_load_unexpected" in vars(known):
+            known._keys_to_ignore_on_load_unexpected = None  # noqa: SLF001  # transformers has no other switch
 
 
 def _key(entry: Any) -> str:

@@ -34,6 +34,8 @@ def kind_problem(output: Any, sources: Mapping[str, Any], question: Question) ->
         layers = output.get_submodule(path)
         shared = _shared(output, path)
         for index, origin in enumerate(question.layers):
+            if origin.identity:
+                continue
             key = origin.model, origin.layer
             if key not in known:
                 model = sources[origin.model]
@@ -85,6 +87,8 @@ def _difference(facts: Facts, origin: Facts, index: int, question: Question) -> 
     layer = question.layers[index]
     for path in sorted(facts.keys() | origin.keys()):
         here, there = facts.get(path, "absent"), origin.get(path, "absent")
+        if _is_of_the_model(here, there, question):
+            continue
         if here != there and not (
             _SPEAKS_OF_PLACE.search(path) and _is_same_place(here, there, index, question.layers)
         ):
@@ -95,6 +99,16 @@ def _difference(facts: Facts, origin: Facts, index: int, question: Question) -> 
     return ""
 
 
+def _is_of_the_model(here: Any, there: Any, question: Question) -> bool:
+    """Whether a layer holds a list of all layers, which is judged as the config's."""
+    return (
+        isinstance(here, tuple)
+        and isinstance(there, tuple)
+        and len(here) == len(question.layers)
+        and len(there) > max(layer.layer for layer in question.layers)
+    )
+
+
 def _is_same_place(here: Any, there: Any, index: int, layers: Sequence[ProvenLayer]) -> bool:
     """Whether two numbers name a layer's own place, counted from any start, or corresponding layers."""
     if type(here) is not int or type(there) is not int:
@@ -103,4 +117,7 @@ def _is_same_place(here: Any, there: Any, index: int, layers: Sequence[ProvenLay
         return True
     if here - 2 * index == there - 2 * layers[index].layer in {0, 1}:  # two parts in each layer, numbered on
         return True
-    return 0 <= here < len(layers) and layers[here] == ProvenLayer(model=layers[index].model, layer=there)
+    return 0 <= here < len(layers) and (layers[here].model, layers[here].layer) == (
+        layers[index].model,
+        there,
+    )

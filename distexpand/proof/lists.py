@@ -31,7 +31,7 @@ def list_problem(config: Any, sources: Mapping[str, Any], question: Question, co
             continue
         for index, layer in enumerate(question.layers):
             theirs = per_source[layer.model].get(path, [])
-            if layer.layer < len(theirs) and theirs[layer.layer] != values[index]:
+            if not layer.identity and layer.layer < len(theirs) and theirs[layer.layer] != values[index]:
                 return (
                     f"layer {index} would run with {path} = {values[index]!r}; its source, "
                     f"layer {layer.layer} of {layer.model}, ran with {theirs[layer.layer]!r}"
@@ -57,7 +57,9 @@ def _index_problem(path: str, values: Sequence[Any], known: Sequence[int], quest
         wrong = [
             index
             for index, layer in enumerate(question.layers)
-            if layer.model == question.base and (index in named) != (layer.layer in origins)
+            if layer.model == question.base
+            and not layer.identity
+            and (index in named) != (layer.layer in origins)
         ]
         if not wrong:
             return ""

@@ -6,10 +6,14 @@ from dataclasses import asdict, dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProvenLayer:
-    """Where an output layer comes from: a source's name and its layer."""
+    """Where an output layer comes from: a source's name and its layer.
+
+    The parts of an `identity` block add nothing, whatever they compute by their place.
+    """
 
     model: str
     layer: int
+    identity: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

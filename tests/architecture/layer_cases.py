@@ -253,8 +253,8 @@ CASES = (
     _refused("inkling2_text", FIRST, "n_layers_per_attn_res_block"),
     # depth, index and bonds
     _made("minicpm3", "MiniCPM3ForCausalLM", TWICE, (), changes={"scale_depth": 1.4}),
-    _refused("diffllama", FIRST, "model_type"),
-    _refused("beam", FIRST, "model_type"),
+    _refused("diffllama", FIRST, "a model of type 'diffllama'"),
+    _refused("beam", FIRST, "own index"),
     _refused("minimax", TWICE, "layer_types"),
     _refused(
         "gpt2",

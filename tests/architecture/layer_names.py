@@ -6,6 +6,7 @@ no time. `python -m tests.architecture.layer_names` writes it anew, and
 """
 
 import json
+import sys
 import tempfile
 from collections import defaultdict
 from collections.abc import Mapping
@@ -71,7 +72,7 @@ def main() -> None:
             try:
                 document[name] = described(build(Path(directory) / "model", name))
             except Exception as error:  # noqa: BLE001  # a class that can't be built is left out
-                print(f"{name}: {type(error).__name__}: {str(error)[:100]}")
+                sys.stderr.write(f"{name}: {type(error).__name__}: {str(error)[:100]}\n")
     FILE.write_text(json.dumps(document, indent=0, sort_keys=True) + "\n")
 
 

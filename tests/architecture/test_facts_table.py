@@ -1,4 +1,4 @@
-"""The facts table has no row without which nothing would change, and no class is left out of it for no reason."""
+"""Every row of the facts table counts, and no class is left out of it without a reason."""
 
 import pytest
 

@@ -17,7 +17,7 @@ os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
 pytest.importorskip("torch", reason="needs pip install 'distexpand[load]'")
 pytest.importorskip("transformers", reason="needs pip install 'distexpand[load]'")
 
-from tests.architecture.identity_in_place import build  # noqa: E402
+from tests.architecture.identity_in_place import build
 
 CLASSES = layer_kinds()
 

@@ -18,6 +18,7 @@ from distexpand.architecture.layer_rules_bonds import (
 from distexpand.architecture.layer_rules_kinds import (
     cycle,
     every,
+    from_on,
     index_text,
     indices,
     interval,
@@ -41,6 +42,10 @@ def subsets(n):
 
 KINDS = {
     "leading": (leading("k", "a", "b"), lambda n: [{"k": k} for k in range(n + 1)]),
+    "from on": (
+        from_on("k", ("on",), "a", "b"),
+        lambda n: [{"k": k, "on": True} for k in range(n + 1)],
+    ),
     "every": (every("p", "a", "b"), lambda n: [{"p": p} for p in range(1, n + 2)]),
     "every from the first": (every("p", "a", "b", shift=0), lambda n: [{"p": p} for p in range(1, n + 2)]),
     "periodic": (

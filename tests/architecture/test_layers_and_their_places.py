@@ -40,6 +40,7 @@ def test_what_every_layer_but_the_first_has(suffix):
 def test_what_the_last_layer_alone_has():
     layers = [PLAIN, PLAIN, [*PLAIN, "attention.dense_bias"]]
     assert places(layers) == [("attention.dense_bias", Place.LAST, False)]
+    assert places(layers, layer_types=["a", "a", "b"]) == [("attention.dense_bias", Place.LAST, False)]
 
 
 def test_what_nobody_knows_stays_in_its_place():

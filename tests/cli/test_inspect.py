@@ -10,7 +10,12 @@ from safetensors.numpy import save_file
 from tests.cli.calls import Cli
 
 PLAIN = ("self_attn.o_proj.weight", "mlp.down_proj.weight", "input_layernorm.weight")
-MOE = ("self_attn.o_proj.weight", "mlp.experts.0.down_proj.weight", "mlp.experts.1.down_proj.weight", PLAIN[2])
+MOE = (
+    "self_attn.o_proj.weight",
+    "mlp.experts.0.down_proj.weight",
+    "mlp.experts.1.down_proj.weight",
+    PLAIN[2],
+)
 
 TOWER = {
     "model_type": "llava",
@@ -57,8 +62,7 @@ def test_everything_that_matters_is_said(cli: Cli, tower: Path) -> None:
         "mlp.down_proj.weight, self_attn.o_proj.weight",
         "mlp.experts.*.down_proj.weight, self_attn.o_proj.weight",
         "text_config.num_hidden_layers = 4 -> the new number of layers",
-        "layer_types = ['sliding_attention', 'full_attention', 'sliding_attention', 'full_attention'] "
-        "-> entries follow their layers",
+        "'sliding_attention', 'full_attention'] -> entries follow their layers",
         "first_k_dense_replace = 1 -> feed-forward part: set anew, so that every layer keeps its own",
         "language_model.model.layers.4 lies beyond the count (multi-token prediction)",
         "the output head is the embeddings (tie_word_embeddings)",

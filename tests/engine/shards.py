@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from distexpand.formats.dtypes import DType
 from distexpand.formats.header import Header, encode_header, parse_header
 from distexpand.plan.model import ShardPlan
-from distexpand.plan.operations import Blend, Copy, Operation, Scale, Term, Zero, source_terms
+from distexpand.plan.operations import Blend, Constant, Copy, Operation, Scale, Term, Zero, source_terms
 from distexpand.storage.local import LocalReader
 from distexpand.storage.ranges import RangeReader
 
@@ -33,10 +33,13 @@ def terms(draw: st.DrawFn, length: int, target: DType) -> Term:
 @st.composite
 def tensor_operations(draw: st.DrawFn, target: DType, length: int, *, torch: bool) -> Operation:
     """Draw what makes a tensor; with `torch` transforms as well."""
-    kinds = ["copy", "zero", *(["scale", "blend"] if torch and target in FLOATS else [])]
+    kinds = ["copy", "zero", "constant", *(["scale", "blend"] if torch and target in FLOATS else [])]
     match draw(st.sampled_from(kinds)):
         case "zero":
             return Zero(offset=0, length=length)
+        case "constant":
+            value = draw(st.sampled_from((1.0, -0.5, 1024.0) if target in FLOATS else (1.0, 0x77, 255.0)))
+            return Constant(offset=0, length=length, value=value, target=target)
         case "scale":
             return Scale(
                 offset=0,

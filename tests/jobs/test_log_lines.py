@@ -148,3 +148,21 @@ def test_a_silent_log_lets_the_job_s_state_be_told(monkeypatch: pytest.MonkeyPat
     told: list[Job] = []
     assert read(Silent("one\n", [], chunk=9), told=told) == ["one"]
     assert [job.status for job in told[:2]] == ["PENDING", "PENDING"]
+
+
+def test_the_driver_s_log_follows_what_the_head_said_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logs, "_SMALL", 2**16)
+
+    class Elsewhere(Log):
+        def get_job_logs(self, name: str) -> str:
+            return super().get_job_logs(name) if self.looks else self._said_by_the_head()
+
+        def _said_by_the_head(self) -> str:
+            self.looks += 1
+            return "the environment is being set up\n"
+
+        def get_job_info(self, name: str) -> Entry:
+            return super().get_job_info(name) if self.looks else Entry(status="RUNNING")
+
+    lines = read(Elsewhere("one\ntwo\n", [], chunk=9))
+    assert lines[-2:] == ["one", "two"]

@@ -52,7 +52,8 @@ def test_a_head_that_vanishes_and_comes_back(tmp_path: Path) -> None:
         said = ended(follower, seconds=90)
         assert time.monotonic() - lost < 60
         assert "ClusterAwayError" in said.out, said
-        assert "hasn't answered for 8 s" in said.out
+        # The head's processes end one by one: the job may be seen to fail before nobody answers.
+        assert "hasn't answered for 8 s" in said.out or "went away before" in said.out
         assert "Submit the same again" in said.out
         assert client("jobs", "list").code == 1
         done = {path.name: path.stat().st_ino for path in output.glob("*.safetensors")}

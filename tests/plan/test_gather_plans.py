@@ -1,4 +1,4 @@
-"""Plans with gathered parts: written, read and checked like others; one that reads beyond its rows is refused."""
+"""Plans with gathered parts are written, read and checked like others."""
 
 from dataclasses import replace
 

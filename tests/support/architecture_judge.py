@@ -117,9 +117,7 @@ def judge(
         for index, origin in enumerate(layer_map)
         if index not in new and not _reads_other_layer(layers[index])
     ]
-    problem = first_other_layer(
-        before.replay(before.layers(num_layers)), after.record(layers), pairs
-    )
+    problem = first_other_layer(before.replay(before.layers(num_layers)), after.record(layers), pairs)
     if problem:
         raise WrongError(problem)
 
@@ -145,7 +143,7 @@ def _check_same_answer(before: torch.Tensor, after: torch.Tensor) -> None:
 
 _RUN = re.compile(r"(.*?\.)(\d+)(\..*)")
 _ADAPTER = re.compile(r"_adapter_list\.\d+\.")
-"""Zamba2's adapters are numbered across the layers that share a block; what they compute is judged by running them."""
+"""Zamba2's adapters, numbered across layers that share a block; what they compute is judged by running."""
 
 
 def _check_parameters(
@@ -167,15 +165,26 @@ def _check_parameters(
             ):
                 raise WrongError(f"{here}{name} isn't {there}{name}")
     beside = _runs_beside(was, num_layers) & _runs_beside(now, len(layer_map)) - {f"{prefix}."}
+    _check_beside(was, now, beside, layer_map, new)
     for name in now.keys() | was.keys():
         run = _RUN.match(name)
-        if run and run[1] in beside:
-            if name in now:
-                origin = f"{run[1]}{layer_map[int(run[2])]}{run[3]}"
-                if not same(now[name], was[origin]) and not (int(run[2]) in new and _is_constant(now[name])):
-                    raise WrongError(f"{name} isn't {origin}")
-        elif not name.startswith(f"{prefix}."):
+        if not name.startswith(f"{prefix}.") and not (run and run[1] in beside):
             _check_outside(name, was.get(name), now.get(name), layer_map, num_layers)
+
+
+def _check_beside(
+    was: Mapping[str, torch.Tensor],
+    now: Mapping[str, torch.Tensor],
+    beside: set[str],
+    layer_map: Sequence[int],
+    new: Sequence[int],
+) -> None:
+    for run in filter(None, map(_RUN.match, now)):
+        index = int(run[2])
+        if run[1] in beside:
+            origin = f"{run[1]}{layer_map[index]}{run[3]}"
+            if not same(now[run[0]], was[origin]) and not (index in new and _is_constant(now[run[0]])):
+                raise WrongError(f"{run[0]} isn't {origin}")
 
 
 def _runs_beside(names: Mapping[str, torch.Tensor], num_layers: int) -> set[str]:
