@@ -58,7 +58,7 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--only", nargs="+", metavar="NAME", help="model types; image-text:llava and so on")
     parser.add_argument(
-        "--what", default="stack,identity,sharded", help=f"of {sorted({case.what for case in CASES})}"
+        "--what", default="stack,identity,sharded,orders", help=f"of {sorted({case.what for case in CASES})}"
     )
     parser.add_argument(
         "--mergekit",

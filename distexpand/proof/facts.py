@@ -20,6 +20,9 @@ _IGNORED = frozenset(
 )
 """Attributes by which a layer in another place may differ and still answers the same."""
 
+_STORED = frozenset({("MiniMaxLightningAttention", "num_hidden_layers")})
+"""Class and attribute of numbers that only make a buffer which the checkpoint holds; planning asks for it."""
+
 _OF_THE_PLACE = re.compile(r"_adapter_list\.\d|(^|\.)relative_attention_bias$|^pre_ln$")
 """Modules that belong to a place, not to a layer.
 
@@ -47,7 +50,7 @@ def layer_facts(layer: Any, shared: frozenset[int]) -> Facts:
         for kind in (module._parameters, module._buffers):  # noqa: SLF001  # named_parameters skips shared ones
             facts |= {f"{at}{key}": _shape(value) for key, value in kind.items()}
         for key, value in vars(module).items():
-            if not key.startswith("_") and key not in _IGNORED:
+            if not (key.startswith("_") or key in _IGNORED or (type(module).__name__, key) in _STORED):
                 facts |= dict(_plain(f"{at}{key}", value, shared, _DEPTH))
     return facts
 
