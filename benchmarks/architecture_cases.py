@@ -10,7 +10,7 @@ import tempfile
 import traceback
 import warnings
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -66,7 +66,10 @@ _REPEATED = (_STACK, _ranges((0, 6), (0, 6)), _ranges((0, 1), (0, 6)), _ranges((
 _BLOCK = Order(
     recipe="{model: m, block_expansion: {blocks: 1, where: end}}", layer_map=(*range(6), 5), new=(6,)
 )
-_BLOCKS = (_BLOCK, *map(_block_of, reversed(range(LAYERS - 1))))
+_BEFORE_LAST = Order(
+    recipe="{model: m, block_expansion: {after: [4]}}", layer_map=(0, 1, 2, 3, 4, 4, 5), new=(5,)
+)
+_BLOCKS = (_BLOCK, *map(_block_of, reversed(range(LAYERS - 1))), _BEFORE_LAST)
 _INSIDE = Order(
     recipe="{model: m, block_expansion: {after: [1, 3]}}", layer_map=(0, 1, 1, 2, 3, 3, 4, 5), new=(2, 5)
 )
@@ -83,6 +86,10 @@ CASES = (
     Case(what="sharded", orders=_REPEATED, shard_size=30_000),
     Case(what="sharded", orders=_BLOCKS, shard_size=30_000),
 )
+
+
+STACKS = {"blt": "model.global_transformer"}
+"""The stack of those that have several of one rank, which a recipe has to name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,7 +175,7 @@ def _run_order(architecture: str, case: Case, order: Order, source: Path, work: 
         if case.what == "mergekit":
             expand_with_mergekit(order, source, output)
         else:
-            found = _expand(case, order, source, output)
+            found = _expand(case, _named(order, architecture), source, output)
     except (DistexpandError, MergekitError) as error:
         return _result(architecture, case, order, "refused", str(error))
     except Exception as error:  # noqa: BLE001  # a bug is a result
@@ -179,6 +186,12 @@ def _run_order(architecture: str, case: Case, order: Order, source: Path, work: 
     if found:
         return _result(architecture, case, order, "wrong", f"the load check refuses what is right: {found}")
     return _result(architecture, case, order, "wrong" if problem else "pass", problem)
+
+
+def _named(order: Order, architecture: str) -> Order:
+    """Return the order with the stack named, where there are several."""
+    stack = STACKS.get(architecture)
+    return replace(order, recipe=order.recipe.replace("{", f"{{stack: {stack}, ", 1)) if stack else order
 
 
 def _judged(order: Order, source: Path, output: Path) -> str:
