@@ -10,11 +10,14 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from distexpand.architecture.counts import BEYOND_KEYS
+from distexpand.architecture.counts import COUNT_KEYS
 from distexpand.architecture.layer_rules import LayerRule
 from distexpand.architecture.layer_rules_paths import look_up
 
-_NEVER_PER_LAYER = re.compile(r"^architectures$|(^|_)(token_)?ids?$|_tokens$|^(id2label|label2id)$|^_")
+_NEVER_PER_LAYER = re.compile(
+    r"^architectures$|(^|_)(token_)?ids?$|_tokens$|^(id2label|label2id)$|^_|"
+    r"^(keys_to_ignore_at_inference|tags|languages?)$"
+)
 """Names of lists and tables that are as long as the stack only by chance."""
 
 _PER_LAYER_IN_TALL_STACKS = re.compile(
@@ -36,6 +39,7 @@ _KNOWN = re.compile(
 
 _OF_LAYERS_BEYOND = re.compile(r"mtp|nextn")
 _BY_INDEX = re.compile(r"layer|block|pruned_heads")
+_INDEX = re.compile(r"[0-9]{1,9}")
 _TEXT_PATTERNS = re.compile(r"_pattern$")
 
 ALSO_LISTS = frozenset(
@@ -68,7 +72,10 @@ def every_layer(level: Mapping[str, Any], num_layers: int) -> tuple[str, ...]:
     return tuple(
         key
         for key, value in level.items()
-        if value == every and num_layers > 1 and all(type(index) is int for index in value)
+        if value == every
+        and num_layers > 1
+        and all(type(index) is int for index in value)
+        and not _NEVER_PER_LAYER.search(key)
     )
 
 
@@ -84,9 +91,7 @@ def entry(value: Any, layer: int, num_layers: int) -> Any:
         LookupError: the value isn't by layer for this many layers.
     """
     if isinstance(value, Mapping):
-        return next(
-            (inner for key, inner in value.items() if str(key).isdigit() and int(key) == layer), MISSING
-        )
+        return next((inner for key, inner in value.items() if _is_index(key) and int(key) == layer), MISSING)
     if isinstance(value, list | str) and len(value) >= num_layers:
         return value[layer]
     raise LookupError
@@ -133,9 +138,15 @@ def _has_entries(path: str, value: Any, level: Mapping[str, Any], num_layers: in
         return False
     if len(value) == num_layers:
         return num_layers > _FEW_LAYERS or is_known(name) or not _PER_LAYER_IN_TALL_STACKS.search(name)
-    beyond = next((count for key in BEYOND_KEYS if (count := look_up(level, key))), 0)
-    return is_known(name) and type(beyond) is int and len(value) == num_layers + beyond
+    # longer ones have entries of layers beyond the count, or of layers that were cut off; unless they are
+    # another stack's
+    counts_another = any(look_up(level, key) == len(value) for key in COUNT_KEYS)
+    return is_known(name) and len(value) > num_layers and not counts_another
 
 
 def _indexed(value: Mapping[Any, Any], num_layers: int) -> bool:
-    return bool(value) and all(str(key).isdigit() and int(key) < num_layers for key in value)
+    return bool(value) and all(_is_index(key) and int(key) < num_layers for key in value)
+
+
+def _is_index(key: Any) -> bool:
+    return _INDEX.fullmatch(str(key)) is not None

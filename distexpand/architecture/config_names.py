@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from distexpand.architecture.layer_rules import Origin
+from distexpand.errors import ArchitectureError
 from distexpand.findings import Finding
 from distexpand.formats.json_text import brief
 
@@ -72,10 +73,16 @@ def follow_names(
         configs: every source's config by its number, the base's by 0; entries that name
             layers of a source come from its own.
         names: how layers are named; unclear ones are added to its findings.
+
+    Raises:
+        ArchitectureError: a config is nested hundreds of levels deep.
     """
     follower = _Follower(names)
     others = {number: config for number, config in configs.items() if number}
-    result = follower.mapping(configs[0], "", others)
+    try:
+        result = follower.mapping(configs[0], "", others)
+    except RecursionError:
+        raise ArchitectureError("config.json: nested too deeply") from None
     return result, tuple(dict.fromkeys(follower.changed))
 
 

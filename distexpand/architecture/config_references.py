@@ -31,7 +31,7 @@ def follow_targets(config: Mapping[str, Any], stack: LayerStack, origins: Sequen
     Raises:
         ArchitectureError: a layer that features go into is in the new order no more.
     """
-    if config.get("model_type") not in _HAVE_TARGETS or len(stack.count_path) == 1:
+    if str(config.get("model_type")) not in _HAVE_TARGETS or len(stack.count_path) == 1:
         return {}
     places = {layer: place for place, (source, layer) in reversed(list(enumerate(origins))) if source == 0}
     return {key: value for key, value in _moved(config, places) if value != config.get(key)}

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from distexpand.architecture.config_foreign import refuse_foreign_lists
 from distexpand.architecture.config_lists import by_layer, collect, entry, every_layer
 from distexpand.architecture.config_names import follow_names, layer_names
 from distexpand.architecture.config_references import follow_targets, report_places
@@ -50,18 +51,19 @@ def remap_config(
             value of the base model has no counterpart in the config of another source.
     """
     sources = find_sources(config, stack, layers)
-    rules = sources.base.rules()
+    rules = sources.rules()
     names = layer_names(stack.prefix, sources.origins)
     result, named = follow_names(sources.configs, names)
     level = _inner(result, stack)
     keys = by_layer(sources.base.level, stack.num_layers, rules)
+    refuse_foreign_lists(sources, keys, rules)
     lists = _lists(keys, sources, sources.origins)
     fitted = _rules(lists, sources, sources.origins)
     if isinstance(fitted, Mismatch):
         raise _inexpressible(fitted, sources, keys)
     known = {*lists, *fitted, *(key for rule in rules for key in rule.keys)}
     targets = follow_targets(config, stack, sources.origins)
-    guessed, findings = follow_indices(level, known, stack.num_layers, sources.origins)
+    guessed, findings = follow_indices(sources.levels, known, stack.num_layers, sources.origins)
     for path, value in {**guessed, **lists, **fitted}.items():
         put(level, path, value)
     result |= targets
@@ -127,7 +129,7 @@ def _rules(
     identities = sources.identities if origins == sources.origins else ()
     tensors = sources.tensors if origins == sources.origins else ()
     return fit_rules(
-        level, sources.completed, origins, sources.base.rules(), identities=identities, tensors=tensors
+        level, sources.completed, origins, sources.rules(), identities=identities, tensors=tensors
     )
 
 

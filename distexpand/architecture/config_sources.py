@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from distexpand.architecture.counts import with_decoder_count
-from distexpand.architecture.layer_rules import Origin
+from distexpand.architecture.layer_rules import LayerRule, Origin
 from distexpand.architecture.layer_rules_fit import Layers, completed
 from distexpand.architecture.stack import LayerStack
 
@@ -42,6 +42,19 @@ class Sources:
     origins: tuple[Origin, ...]
     identities: frozenset[int] = frozenset()
     tensors: tuple[Collection[str], ...] = ()
+
+    @property
+    def levels(self) -> Mapping[int, Mapping[str, Any]]:
+        """The level of every source's config that counts its layers, as completed."""
+        return {number: layers.level for number, layers in self.completed.items()}
+
+    def rules(self) -> tuple[LayerRule, ...]:
+        """Return the rules that speak of any source's layers, the base's first."""
+        every = (self.base.rules(), *(layers.rules() for layers in self.completed.values()))
+        found: list[LayerRule] = []
+        for rules in every:
+            found += [rule for rule in rules if not any(rule is other for other in found)]
+        return tuple(found)
 
 
 def config_level(config: Mapping[str, Any], stack: LayerStack) -> Mapping[str, Any]:

@@ -36,26 +36,48 @@ def report_lists(paths: Collection[str]) -> list[Finding]:
 
 
 def follow_indices(
-    level: Mapping[str, Any], known: Collection[str], num_layers: int, origins: Sequence[Origin]
+    levels: Mapping[int, Mapping[str, Any]],
+    known: Collection[str],
+    num_layers: int,
+    origins: Sequence[Origin],
 ) -> tuple[dict[str, Any], list[Finding]]:
-    """Return the new values of unknown lists of indices, and what was found of keys like them."""
+    """Return the new values of unknown lists of indices, and what was found of keys like them.
+
+    Args:
+        levels: the level that counts the stack of every source by its number, the base's by 0.
+        known: keys that something is known of.
+        num_layers: the base's.
+        origins: where every output layer comes from.
+    """
     changes: dict[str, Any] = {}
     findings = []
-    for key, value in level.items():
+    used = sorted({0, *(source for source, _ in origins)})
+    for key, value in levels[0].items():
         if not _SPEAKS_OF_LAYERS.search(key) or _OF_OTHER_LAYERS.search(key):
             continue
         if value in (None, [], "", 0, False, {}) or key in known:
             continue
         base = _base(value, num_layers)
-        if base is None:
+        listed = {source: _indices(levels[source].get(key)) for source in used}
+        if base is None or None in listed.values():
             findings.append(_kept(key, value))
         else:
-            listed = set(value)
             changes[key] = [
-                place + base for place, (source, layer) in enumerate(origins) if layer + base in listed
+                place + base
+                for place, (source, layer) in enumerate(origins)
+                if layer + base in (listed[source] or ())
             ]
             findings.append(_followed(key, changes[key], base))
     return changes, findings
+
+
+def _indices(value: Any) -> frozenset[int] | None:
+    """Return the indices that a source lists, or nothing where that is no list of them."""
+    if value is None:
+        return frozenset()
+    if not isinstance(value, list) or not all(type(index) is int for index in value):
+        return None
+    return frozenset(value)
 
 
 def _base(value: Any, num_layers: int) -> int | None:

@@ -76,7 +76,7 @@ def with_decoder_count(config: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the config with the decoder's count spelled out where it follows from the encoder's."""
     count = config.get("num_layers")
     absent = config.get("num_decoder_layers") is None and type(count) is int
-    if absent and config.get("model_type") in _ABSENT_DECODER_COUNT:
+    if absent and str(config.get("model_type")) in _ABSENT_DECODER_COUNT:
         return {**config, "num_decoder_layers": count}
     return config
 

@@ -6,6 +6,7 @@ happens to divide; a tensor that speaks of layers and is as long as the stack
 without such a fact is only reported, so that it can be refused.
 """
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +17,9 @@ _FACTS = (
     ("hidden_size_per_layer_input", re.compile(r"(^|\.)per_layer_model_projection\.weight$"), 0),
 )
 """Key of the size per layer, pattern of the name, and the dimension that holds all layers' parts."""
+
+_OF_A_FACT = re.compile(r"(^|\.)(embed_tokens_per_layer|per_layer_model_projection)\.")
+"""What belongs to one of these, under whatever ending: a quantised one has scales beside its codes."""
 
 _SPEAKS_OF_LAYERS = re.compile(r"(^|[._])layers?(?!_?norm)([._]|$)")
 
@@ -37,6 +41,11 @@ def depth_indexed(
         if pattern.search(name) and type(size) is int and size > 0 and axis < len(shape):
             return DepthIndexed(axis=axis, size=size) if shape[axis] == num_layers * size else None
     return None
+
+
+def is_of_depth_indexed(name: str, shape: tuple[int, ...]) -> bool:
+    """Whether a tensor belongs to what holds a part for every layer, and isn't one number for all."""
+    return _OF_A_FACT.search(name) is not None and math.prod(shape) > 1
 
 
 def may_be_depth_indexed(name: str, shape: tuple[int, ...], num_layers: int) -> bool:

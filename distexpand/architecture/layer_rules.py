@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from distexpand.architecture.layer_rules_paths import look_up
+from distexpand.errors import ArchitectureError
+from distexpand.formats.json_text import brief
 
 Values = Mapping[str, Any]
 """A rule's keys and what the config says under them, or what its class takes when it says nothing."""
@@ -23,6 +25,11 @@ Origin = tuple[int, int]
 
 Facts = tuple[Any, ...]
 """What a rule makes of each layer: words, numbers, or a `Ref` to another layer."""
+
+_WRONG_VALUES = (TypeError, ValueError, LookupError, ArithmeticError, AttributeError)
+"""What arithmetic on a stranger's values may raise: a text for a number, a period of 0, and so on."""
+
+_UNREADABLE = "unclear"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +67,8 @@ class LayerRule:
     and accepts where the rule can't say it. `side` is a word of the stack's prefix, for rules
     of the encoder or the decoder alone. `inert` says that the rule decides nothing for an
     identity block: only how its parts compute what is zero. `stored` is the suffix of a tensor
-    in which a layer holds by itself what the rule would give it.
+    in which a layer holds by itself what the rule would give it. A null under a `nullable` key
+    isn't the same as no key.
     """
 
     what: str
@@ -71,6 +79,7 @@ class LayerRule:
     side: str = ""
     inert: bool = False
     stored: str = ""
+    nullable: frozenset[str] = frozenset()
 
     @property
     def name(self) -> str:
@@ -88,14 +97,29 @@ class LayerRule:
     def values(self, level: Mapping[str, Any]) -> dict[str, Any]:
         """Return the rule's values in a config; its class's where the config says nothing."""
         found = {key: look_up(level, key) for key in self.keys}
-        return {key: self.keys[key] if value is None else value for key, value in found.items()}
+        nulls = {key for key in self.nullable if key in level}
+        return {
+            key: self.keys[key] if value is None and key not in nulls else value
+            for key, value in found.items()
+        }
 
     def facts(self, level: Mapping[str, Any], num_layers: int) -> Facts:
-        """Return what each layer is: by the list if there is one, else by the rule."""
+        """Return what each layer is: by the list if there is one, else by the rule.
+
+        Raises:
+            ArchitectureError: the values are none that the rule can have.
+        """
         listed = look_up(level, self.overruled_by) if self.overruled_by else None
         if isinstance(listed, list) and len(listed) >= num_layers:
             return tuple(listed[:num_layers])
-        return self.kind.expand(self.values(level), num_layers)
+        values = self.values(level)
+        facts = expanded(self.kind, values, num_layers)
+        if facts is None:
+            raise ArchitectureError(
+                f"config.json: {brief(values)} doesn't say what the {self.what} of {num_layers} layers is",
+                hint="Correct these keys, or leave them out.",
+            )
+        return facts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,7 +154,7 @@ def fit_rule(
     first = first_difference(rule.kind, present, wanted, origins)
     if first is None:
         return {}
-    for change in rule.kind.fit(wanted, present, origins):
+    for change in _proposals(rule.kind, present, wanted, origins):
         if first_difference(rule.kind, {**present, **change}, wanted, origins) is None:
             return {key: value for key, value in change.items() if value != present.get(key)}
     layer, got = first
@@ -141,13 +165,31 @@ def first_difference(
     kind: Kind, values: Values, wanted: Facts, origins: Sequence[Origin]
 ) -> tuple[int, Any] | None:
     """Return the first layer that isn't what is wanted and what it is instead, or nothing."""
-    found = kind.expand(values, len(wanted))
+    found = expanded(kind, values, len(wanted)) or (_UNREADABLE,) * len(wanted)
     for layer, (fact, want) in enumerate(zip(found, wanted, strict=True)):
         meant = isinstance(fact, Ref) and isinstance(fact.layer, int)
         got = Ref(fact.bond, origins[fact.layer]) if meant else fact
         if not _same(got, want):
             return layer, got
     return None
+
+
+def expanded(kind: Kind, values: Values, num_layers: int) -> Facts | None:
+    """Return what a rule makes of each layer; nothing where its values are none that it can have."""
+    try:
+        facts = kind.expand(values, num_layers)
+    except _WRONG_VALUES:
+        return None
+    return facts if len(facts) == num_layers else None
+
+
+def _proposals(
+    kind: Kind, values: Values, wanted: Facts, origins: Sequence[Origin]
+) -> Iterator[dict[str, Any]]:
+    try:
+        yield from kind.fit(wanted, values, origins)
+    except _WRONG_VALUES:
+        return
 
 
 def _same(left: Any, right: Any) -> bool:

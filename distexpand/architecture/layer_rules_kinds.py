@@ -25,7 +25,7 @@ def from_on(key: str, switches: Sequence[str], rest: str, first: str) -> Kind:
     """The layers from number `key` on are `rest`, where all `switches` are on."""
 
     def expand(values: Values, n: int) -> Facts:
-        on = all(values[switch] not in {None, False} for switch in switches)
+        on = all(values[switch] not in (None, False) for switch in switches)
         return tuple(rest if on and i >= values[key] else first for i in range(n))
 
     def fit(wanted: Facts, _: Values, __: Sequence[Origin]) -> Iterator[Change]:

@@ -19,6 +19,9 @@ from distexpand.architecture.layer_rules_kinds import (
 )
 
 _WINDOW = {"max_window_layers": 28, "use_sliding_window": False, "sliding_window": 4096}
+_NULLABLE = frozenset({"sliding_window"})
+"""Null is no window, for which a class has a default too."""
+
 _AFTER = from_on("max_window_layers", ("use_sliding_window", "sliding_window"), SLIDING, FULL)
 _REUSE: dict[str, Any] = {"index_topk_pattern": None, "index_topk_freq": 1, "index_skip_topk_offset": 2}
 _FROM = "first_k_dense_replace"
@@ -31,6 +34,7 @@ def _row(overruled_by: str, models: str, kind: Kind, /, keys: dict[str, Any] | N
         kind=kind,
         models=frozenset(models.split()),
         overruled_by=overruled_by,
+        nullable=_NULLABLE.intersection(keys or ()),
     )
 
 

@@ -20,20 +20,12 @@ from typing import Any
 from distexpand.architecture.quantised import BIASES, LEAVES, PLAIN, zero_values
 from distexpand.architecture.residual_fact import NORMALISED, Fact, Role
 from distexpand.architecture.residual_facts import FACTS, NEVER_IF, NORM_BEFORE_PART
+from distexpand.architecture.residual_inputs import part_without_output
 from distexpand.architecture.residual_norms import is_fairseq_norm, is_norm, is_norm_after
 from distexpand.errors import ArchitectureError
 from distexpand.formats.dtypes import DType
 
 _NUMBER = re.compile(r"(?<![^.])\d+(?![^.])")
-
-_INPUT = re.compile(
-    r"(.+)\.(up_proj|gate_proj|gate_up_proj|w1|w3|fc1|fc_in|c_fc|dense_h_to_4h|input_linear|Wi|w13_weight|"
-    r"(?<=feed_forward\.)key)(\.|_|$)"
-)
-"""First projection of a feed-forward part or of an expert: what has one has to have a known output."""
-
-_ROUTER = re.compile(r"(^|\.)(gate|router|router_mlp)(\.|$)")
-"""Parts that choose experts; their outputs are no outputs of the block."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,9 +176,9 @@ def _require_explained(
         raise _unexplained(origin, f"no attention or feed-forward part is known: {_listed(dtypes)}")
     parents = {tensor.path.rpartition(".")[0] for tensor in found}
     for tensor in tensors:
-        match = _INPUT.match(tensor.suffix)
-        if match and tensor.fact is None and match[1] not in parents and not _ROUTER.search(match[1]):
-            raise _unexplained(origin, f"the output of {match[1]!r} isn't known")
+        part = "" if tensor.fact else part_without_output(tensor.suffix, parents)
+        if part:
+            raise _unexplained(origin, f"the output of {part!r} isn't known")
 
 
 def _unknown(tensor: _Tensor, tensors: Iterable[_Tensor]) -> str:

@@ -11,6 +11,7 @@ import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from distexpand.errors import CheckpointError
@@ -23,6 +24,9 @@ MAX_HEADER_BYTES = 100_000_000
 
 _MAX_COUNT = 2**63 - 1
 """Bound of every size, offset and element count, as in the reference implementation's integers."""
+
+_KINDS_KEPT = 4096
+"""Kinds of tensors that are remembered: hundreds of thousands of tensors are of a few dozen."""
 
 _TENSOR_KEYS = {"dtype", "shape", "data_offsets"}
 
@@ -116,6 +120,7 @@ def encode_header(
     return (len(text) + padding).to_bytes(LENGTH_BYTES, "little") + text + b" " * padding
 
 
+@lru_cache(maxsize=_KINDS_KEPT)
 def tensor_bytes(dtype: DType, shape: tuple[int, ...]) -> int:
     """Return the bytes of a tensor; packed dtypes have to fill whole bytes.
 
@@ -147,24 +152,32 @@ def _parse_tensor(name: str, entry: Any, data_start: int, origin: str) -> Tensor
 def _tensor_header(entry: Any, data_start: int) -> TensorHeader:
     if not isinstance(entry, dict) or entry.keys() != _TENSOR_KEYS:
         raise CheckpointError("expected exactly dtype, shape and data_offsets")
-    dtype = dtype_named(entry["dtype"])
+    shape = _sizes(entry["shape"], "shape")
+    dtype, expected = _kind(entry["dtype"] if isinstance(entry["dtype"], str) else "", shape)
     if dtype is None:
         raise CheckpointError(
             f"unknown dtype {brief(entry['dtype'])}; known are {', '.join(d.value for d in DType)}"
         )
-    shape = _sizes(entry["shape"], "shape")
-    _check_elements(shape)
     offsets = _sizes(entry["data_offsets"], "data_offsets")
     if len(offsets) != 2 or offsets[0] > offsets[1]:  # noqa: PLR2004
         raise CheckpointError(f"data_offsets {brief(list(offsets))} are not a begin and an end")
     begin, end = offsets
-    expected = tensor_bytes(dtype, shape)
     if end - begin != expected:
         raise CheckpointError(
             f"{dtype.value} of shape {brief(list(shape))} has {expected} bytes, "
             f"its data_offsets hold {end - begin}"
         )
     return TensorHeader(dtype, shape, data_start + begin, expected)
+
+
+@lru_cache(maxsize=_KINDS_KEPT)
+def _kind(dtype_name: str, shape: tuple[int, ...]) -> tuple[DType | None, int]:
+    """Return dtype and bytes; a model has few kinds of tensors and perhaps very many of each."""
+    dtype = dtype_named(dtype_name)
+    if dtype is None:
+        return None, 0
+    _check_elements(shape)
+    return dtype, tensor_bytes(dtype, shape)
 
 
 def _sizes(value: Any, what: str) -> tuple[int, ...]:

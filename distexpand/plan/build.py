@@ -91,7 +91,8 @@ def build_plan(
     for part in further:
         check_layers(part.recipe, part.models)
     table = SourceTable(models)
-    tensors = list(resolve_tensors(Resolver(recipe=recipe, models=main.models, number=table.number)))
+    resolver = Resolver(recipe=recipe, models=main.models, number=table.number, further=tuple(further))
+    tensors = list(resolve_tensors(resolver))
     for part in further:
         tensors += resolve_layers(Resolver(recipe=part.recipe, models=part.models, number=table.number))
     base = models[recipe.base_model]

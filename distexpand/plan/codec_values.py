@@ -31,7 +31,12 @@ def number(value: Any) -> float:
 
     Raises:
         TypeError: it is something else.
+        ValueError: it is a whole number beyond every float.
     """
-    if type(value) not in {int, float} or not math.isfinite(value):
+    try:
+        found = float(value) if type(value) in {int, float} else math.nan
+    except OverflowError:
+        raise ValueError("expected a number that a float can hold") from None
+    if not math.isfinite(found):
         raise TypeError(f"expected a finite number, found {value!r}")
-    return float(value)
+    return found

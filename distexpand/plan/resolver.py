@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from distexpand.plan.modules import StackRecipe
 from distexpand.plan.sources import SourceModel
 from distexpand.plan.tensors import Casting, SourceNumber
 from distexpand.recipe.canonical import ModelRef, Part, Recipe
@@ -10,11 +11,16 @@ from distexpand.recipe.canonical import ModelRef, Part, Recipe
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resolver:
-    """A recipe, the models that it names, and the numbers of their files."""
+    """A recipe, the models that it names, and the numbers of their files.
+
+    `further` are the other stacks that are expanded beside this one: a tensor outside of all
+    stacks may hold a part for each layer of any of them.
+    """
 
     recipe: Recipe
     models: Mapping[ModelRef, SourceModel]
     number: SourceNumber
+    further: tuple[StackRecipe, ...] = ()
 
     @property
     def casting(self) -> Casting:

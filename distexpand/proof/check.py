@@ -97,7 +97,8 @@ def question_of(plan: Plan, directory: Path, *, trust_remote_code: bool) -> Ques
 
 
 def _ask(question: Question) -> LoadProof:
-    command = [sys.executable, "-c", _PROGRAM, str(Path(distexpand.__file__).parents[1])]
+    # -P: nothing of the directory that this runs in, which may be a stranger's model, is imported
+    command = [sys.executable, "-P", "-c", _PROGRAM, str(Path(distexpand.__file__).parents[1])]
     try:
         done = subprocess.run(  # noqa: S603  # this interpreter and program
             command,

@@ -37,9 +37,11 @@ def prove(question: Question) -> LoadProof:
         model_class = load_class(config, directory, trust_remote_code=trust)
     except UnknownModelError as error:
         return LoadProof(skipped=str(error))
+    except Exception as error:  # noqa: BLE001  # a library may fail in any way
+        return LoadProof(skipped=f"the source's own config can't be read here: {_words(error)}")
     try:
         base = load_skeleton(model_class, config, directory)
-    except Exception as error:  # noqa: BLE001  # a library may fail in any way
+    except Exception as error:  # noqa: BLE001
         return _prove_kinds_alone(
             question, model_class, f"the source itself can't be loaded here: {_words(error)}"
         )

@@ -203,3 +203,34 @@ def test_transformers_takes_the_remapped_config(tmp_path, model_type):
     assert read.num_hidden_layers == len(order)
     if "layer_types" in config:
         assert read.layer_types == [config["layer_types"][layer] for layer in order]
+
+
+def test_a_list_longer_than_the_count_follows_too():
+    kinds, rotary = ["a", "b", "a", "b", "c", "d"], [1, 0, 1, 1, 0, 0]
+    config = {"num_hidden_layers": 4, "layer_types": kinds, "no_rope_layers": rotary}
+    result = remap(config, 4, [0, 1, 1, 2, 3]).config
+    assert result["layer_types"] == ["a", "b", "b", "a", "b", "c", "d"]
+    assert result["no_rope_layers"] == [1, 0, 0, 1, 1, 0, 0]
+
+
+def test_a_longer_list_of_another_stack_stays():
+    config = {"decoder_layers": 2, "encoder_layers": 3, "attention_window": [8, 16, 32]}
+    assert remap(config, 2, [0, 0, 1], ("decoder_layers",)).config["attention_window"] == [8, 16, 32]
+
+
+def test_a_list_that_counts_up_by_chance_stays():
+    config = {"num_hidden_layers": 2, "eos_token_id": [0, 1], "moe_layers": [0, 1]}
+    result = remap(config, 2, [0, 0, 1]).config
+    assert result["eos_token_id"] == [0, 1]
+    assert result["moe_layers"] == [0, 1, 2]
+
+
+def test_a_stack_of_one_layer_keeps_what_has_one_entry():
+    config = {"num_hidden_layers": 1, "tags": ["a"], "keys_to_ignore_at_inference": ["past_key_values"]}
+    assert remap(config, 1, [0, 0]).config == {**config, "num_hidden_layers": 2}
+
+
+def test_a_table_whose_keys_only_look_like_numbers_stays():
+    table = {"²": 1, "0": 2}
+    config = {"num_hidden_layers": 2, "pruned_layers": table}
+    assert remap(config, 2, [0, 0, 1]).config["pruned_layers"] == table

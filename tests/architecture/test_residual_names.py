@@ -44,6 +44,10 @@ def test_other_names_of_published_checkpoints():
         ("mamba.in_proj.weight", "the output of 'mamba'"),
         ("mlp.experts.0.up_proj.weight", "the output of 'mlp.experts.0'"),
         ("mlp.experts.gate_up_proj", "the output of 'mlp.experts'"),
+        ("mlp.experts.wi", "the output of 'mlp.experts'"),
+        ("mlp.experts.0.kernel", "the output of 'mlp.experts'"),
+        ("mlp.shared_ffn.up.weight", "the output of 'mlp.shared_ffn'"),
+        ("mlp.adapter.linear1.weight", "the output of 'mlp.adapter'"),
         ("mlp.shared_expert.gate_proj.weight", "the output of 'mlp.shared_expert'"),
         ("mlp.extra_mlp.up_proj.weight", "the output of 'mlp.extra_mlp'"),
         ("self_attn.o_proj.weight.absmax", "stored quantised"),
@@ -58,6 +62,11 @@ def test_one_tensor_more_is_refused(extra, reason):
     with pytest.raises(ArchitectureError, match=reason) as error:
         outputs([*LLAMA, extra])
     assert error.value.message.startswith("model.layers.3: ")
+
+
+@pytest.mark.parametrize("extra", ["mlp.shared_expert_gate.weight", "mlp.tokens_per_expert"])
+def test_what_only_speaks_of_experts_is_none(extra):
+    assert outputs([*LLAMA, extra]) == outputs(LLAMA)
 
 
 @pytest.mark.parametrize(

@@ -75,6 +75,7 @@ with connected(sys.argv[1], ship=False):
     time.sleep(2)
     nodes = usable_nodes(options)
     asking = demand.Demand(options)
+    time.sleep(2 * demand.ASK_SECONDS)
     print("connected", flush=True)
     for line in sys.stdin:
         asking.want(int(line), 1, Fleet(nodes, lambda: nodes, lambda _: {}))

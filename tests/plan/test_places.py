@@ -1,10 +1,12 @@
 """Layers whose place matters: ends of the stack, layers beyond the count, shared blocks, parts per layer."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from distexpand.errors import ArchitectureError, RecipeError
+from distexpand.formats.dtypes import DType
 from distexpand.plan.operations import Gather
 from tests.plan.named import catalog_of, planned
 
@@ -193,6 +195,77 @@ def test_parts_per_layer_follow_their_layers():
     assert {o.parts for o in gathers} == {(0, 1, 2, 1, 2, 3)}
     _, origins = gemma(layers((0, 4)))
     assert origins["model.embed_tokens_per_layer.weight"] == "model.embed_tokens_per_layer.weight"
+
+
+VISION = [f"model.vision_tower.blocks.{index}.attn.o_proj.weight" for index in range(3)]
+BESIDE_TEXT = {
+    "model.language_model.embed_tokens_per_layer.weight": (10, 8),
+    "model.language_model.per_layer_model_projection.weight": (8, 4),
+}
+
+
+@pytest.mark.parametrize(
+    ("modules", "parts"),
+    [
+        ({"vision": [(0, 3)], "text": [(0, 4), (3, 4)]}, (0, 1, 2, 3, 3)),
+        ({"text": [(1, 4)], "vision": [(0, 3)]}, (1, 2, 3)),
+        ({"vision": [(0, 3), (2, 3)]}, None),
+    ],
+)
+def test_parts_per_layer_follow_the_layers_of_their_own_stack(modules, parts):
+    recipe = {
+        "modules": {
+            name: {"slices": [{"sources": [{"model": "a", "layer_range": list(span)}]} for span in spans]}
+            for name, spans in modules.items()
+        },
+        "merge_method": "passthrough",
+    }
+    text = stacked(4, prefix="model.language_model.layers.")
+    tensors = {**dict.fromkeys([*VISION, *text], (4,)), **BESIDE_TEXT}
+    config = {
+        "text_config": {"num_hidden_layers": 4, "hidden_size_per_layer_input": 2},
+        "vision_config": {"num_hidden_layers": 3},
+    }
+    built, origins = planned(json.dumps(recipe), {"a": (catalog_of(tensors), config)})
+    found = [o.parts for shard in built.plan.shards for o in shard.operations if isinstance(o, Gather)]
+    assert found == ([parts] * 2 if parts else [])
+    assert all((origins[name] == "Gather") == bool(parts) for name in BESIDE_TEXT)
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [
+        ("per_layer_model_projection.weight_scale", (8, 1)),
+        ("per_layer_model_projection.weight_packed", (8, 2)),
+        ("per_layer_model_projection.bias", (8,)),
+        ("embed_tokens_per_layer.weight_scale", (10, 1)),
+        ("embed_tokens_per_layer.weight", (10, 4)),
+    ],
+)
+def test_parts_per_layer_that_are_stored_otherwise_are_refused_in_a_new_order(name, shape):
+    tensors = {**dict.fromkeys(stacked(4), (4,)), f"model.{name}": shape}
+    with pytest.raises(ArchitectureError, match="it may hold a value for every layer"):
+        result(layers((0, 3), (1, 4)), tensors, hidden_size_per_layer_input=2)
+    _, origins = result(layers((0, 4)), tensors, hidden_size_per_layer_input=2)
+    assert origins[f"model.{name}"] == f"model.{name}"
+
+
+def test_one_scale_for_all_parts_is_copied():
+    scale = "model.per_layer_model_projection.weight_scale"
+    tensors = {**dict.fromkeys(stacked(4), (4,)), scale: (1,)}
+    _, origins = result(layers((0, 3), (1, 4)), tensors, hidden_size_per_layer_input=2)
+    assert origins[scale] == scale
+
+
+def test_parts_of_half_a_byte_are_refused():
+    tensors = {**dict.fromkeys(stacked(4), (4,)), "model.embed_tokens_per_layer.weight": (10, 4)}
+    catalog = catalog_of(tensors)
+    entry = catalog.tensors["model.embed_tokens_per_layer.weight"]
+    packed = entry._replace(dtype=DType.F4, length=20)
+    catalog = replace(catalog, tensors={**catalog.tensors, entry.name: packed})
+    level = {"num_hidden_layers": 4, "hidden_size_per_layer_input": 1}
+    with pytest.raises(ArchitectureError, match="it may hold a value for every layer"):
+        planned(layers((0, 3), (1, 4)), {"a": (catalog, level)})
 
 
 def test_parts_per_layer_of_two_models_are_refused():

@@ -169,6 +169,14 @@ def test_a_length_that_nobody_could_hold_is_refused_before_it_is_allocated() -> 
         decode_plan(unsized, origin="p")
 
 
+def test_a_number_beyond_every_float_is_refused() -> None:
+    document = json.loads(_PLAIN)
+    scale = next(o for shard in document["shards"] for o in shard["operations"] if o[0] == "scale")
+    scale[4] = 10**400
+    with pytest.raises(UsageError, match="damaged plan"):
+        decode_plan(json.dumps(document).encode(), origin="p")
+
+
 def test_another_version_says_what_to_do() -> None:
     raw = _PLAIN.replace(b'"format_version":1', b'"format_version":2')
     with pytest.raises(UsageError) as caught:

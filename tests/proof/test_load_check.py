@@ -152,3 +152,24 @@ def test_a_quantised_model_whose_package_is_missing_still_has_its_kinds_compared
     assert not proof.problem
     wrong = with_config(plan, lambda config: config.update(residual_multiplier=0.25))
     assert "residual_multiplier" in prove_here(wrong).problem
+
+
+def test_code_in_the_working_directory_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = _plan(tmp_path, "llama")
+    here = tmp_path / "here"
+    here.mkdir()
+    for name in ("json", "torch", "transformers"):
+        (here / f"{name}.py").write_text("import os; os._exit(7)\n")
+    monkeypatch.chdir(here)
+    proof = check_load(plan)
+    assert proof.loader.startswith("LlamaForCausalLM of transformers ")
+    assert not proof.skipped
+
+
+def test_a_config_that_the_class_itself_refuses_is_said_to_be_so(tmp_path: Path) -> None:
+    source = write_tiny(tmp_path / "a", "llama")
+    config = json.loads((source / "config.json").read_bytes())
+    (source / "config.json").write_text(json.dumps(config | {"num_attention_heads": "x"}))
+    plan = plan_expansion(STACK, origin="recipe", places={"a": str(source)}, shard_size=5000).plan
+    proof = check_load(plan)
+    assert proof.skipped.startswith("the source's own config can't be read here: ")
