@@ -116,37 +116,6 @@ _FIXED: dict[str, dict[str, Any]] = {
         "num_experts_per_tok": 2,
         "first_k_dense_replace": 2,
     },
-    "dots3_note_text": ("layer_types", ("indexed_attention", "sliding_attention")),
-    "gemma3n_text": ("layer_types", ("sliding_attention", "full_attention")),
-    "gemma4_text": ("layer_types", ("sliding_attention", "full_attention")),
-    "gemma4_unified_text": ("layer_types", ("sliding_attention", "full_attention")),
-    "granitemoehybrid": ("layer_types", ("linear_attention", "full_attention")),
-    "lfm2_moe": ("layer_types", ("conv", "conv", "full_attention")),
-    "reformer": ("attn_layers", ("local", "lsh")),
-    "zamba": ("layers_block_type", ("linear_attention", "hybrid")),
-    "zamba2": ("layers_block_type", ("linear_attention", "linear_attention", "hybrid")),
-}
-"""Model types whose default kinds don't fit few layers: the key, and the kinds that recur."""
-
-_FIXED: dict[str, dict[str, Any]] = {
-    "axk1": _LATENT,
-    "axk2": _LATENT,
-    "bailing_hybrid": {**_LATENT, "layer_group_size": 3},
-    "bamba": {"attn_layer_indices": [1, 4]},
-    "cohere_compass_text": {"rope_parameters": {"full_attention": _ROPE, "sliding_attention": _ROPE}},
-    "dbrx": {
-        "attn_config": {"kv_n_heads": 2, "rope_theta": 10000.0, "clip_qkv": 8.0},
-        "ffn_config": {"hidden_size": 32, "ffn_hidden_size": 48, "moe_num_experts": 4, "moe_top_k": 2},
-    },
-    "deepseek_v2": {**_LATENT, "first_k_dense_replace": 2, "num_experts_per_tok": 2},
-    "deepseek_v3": _LATENT,
-    "deepseek_v32": _LATENT,
-    "dots1": {
-        "n_routed_experts": 4,
-        "n_shared_experts": 1,
-        "num_experts_per_tok": 2,
-        "first_k_dense_replace": 2,
-    },
     "dots3_note_text": {**_LATENT, "head_dim": 16, "per_layer_config": None},
     "falcon_h1": {"mamba_d_ssm": 64, "mamba_n_heads": 8, "mamba_d_head": 8},
     "gemma3n_text": {"num_kv_shared_layers": 2},
