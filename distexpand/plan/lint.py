@@ -114,7 +114,8 @@ def _telling_values(model: SourceModel) -> dict[str, Any]:
 
 def _rope(level: Mapping[str, Any]) -> tuple[float, dict[str, Any]]:
     """Return base and scaling of the rotary embedding, from the older keys or the newer one."""
-    scaling = {**(level.get("rope_scaling") or {}), **(level.get("rope_parameters") or {})}
+    tables = (level.get(key) for key in ("rope_scaling", "rope_parameters"))
+    scaling = {name: value for table in tables if isinstance(table, Mapping) for name, value in table.items()}
     theta = scaling.pop("rope_theta", level.get("rope_theta")) or _ROPE_THETA
     kind = scaling.pop("rope_type", scaling.pop("type", "default"))
     scaling.pop("type", None)

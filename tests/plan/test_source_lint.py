@@ -64,6 +64,7 @@ def test_the_rotary_base_is_compared_wherever_it_is_written() -> None:
         ({}, old, ["configs-differ"]),
         (new, {}, ["configs-differ"]),
         (old, {**old, "rope_scaling": {"type": "linear", "factor": 2.0}}, ["configs-differ"]),
+        (old, {**old, "rope_scaling": [1]}, []),
     ):
         assert codes(catalog_model("b", **right), a=catalog_model("a", **left)) == expected
 
