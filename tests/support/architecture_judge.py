@@ -54,8 +54,11 @@ class Loaded:
         tokens = TOKENS
         if self.model.config.model_type.startswith("musicgen"):
             tokens = TOKENS.repeat(self.model.config.num_codebooks, 1)
+        model = self.model
+        if model.config.model_type == "llama4":
+            model = model.language_model  # the whole asks for the outputs of images, also where there are none
         with torch.no_grad():
-            logits: torch.Tensor = self.model(input_ids=tokens, use_cache=False, **more).logits
+            logits: torch.Tensor = model(input_ids=tokens, use_cache=False, **more).logits
         return logits
 
     def stack(self, num_layers: int) -> str:

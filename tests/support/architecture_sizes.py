@@ -46,7 +46,7 @@ _WIDTHS: dict[int, str] = {
     64: """
         context_length decoder_vocab_size encoder_hash_byte_group_vocab entity_vocab_size
         max_position_embeddings max_seq_len max_source_positions max_target_positions n_ctx n_positions
-        ngram_vocab_size_base vocab_size vocab_size_per_layer_input
+        ngram_vocab_size_base unpadded_vocab_size vocab_size vocab_size_per_layer_input
     """,
 }
 """Size to the names of config keys that get it."""
