@@ -51,6 +51,7 @@ class ThrottledReader:
         self._reader = reader
         self._buckets = buckets
         self.size, self.is_sparse, self.version = reader.size, reader.is_sparse, reader.version
+        self.alignment = reader.alignment
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
         """Read once the bytes have passed."""

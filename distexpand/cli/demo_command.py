@@ -30,7 +30,7 @@ def demo_command(directory: Path) -> None:
     from distexpand.demo.model import prepare_model
     from distexpand.demo.packages import require
     from distexpand.demo.recipe import BLOCKS, RECIPE
-    from distexpand.storage.local import storage_error
+    from distexpand.storage.os_errors import storage_error
 
     require()
     console = Console()

@@ -25,7 +25,8 @@ from distexpand.engine.transforms import single_threaded_shard
 from distexpand.errors import DistexpandError, StorageError
 from distexpand.intake.pins import pin_of
 from distexpand.plan.model import ShardPlan
-from distexpand.storage.local import LocalOutput, LocalSource, storage_error
+from distexpand.storage.local import LocalOutput, LocalSource
+from distexpand.storage.os_errors import storage_error
 from distexpand.storage.ranges import RangeReader
 
 _REPORT_SECONDS = 1.0

@@ -34,7 +34,7 @@ from distexpand.errors import OutputError, UsageError
 from distexpand.formats.index import INDEX_NAME
 from distexpand.plan.codec import same_work
 from distexpand.plan.model import Plan
-from distexpand.storage.local import storage_error
+from distexpand.storage.os_errors import storage_error
 
 
 class OutputMode(Enum):

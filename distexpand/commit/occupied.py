@@ -10,7 +10,9 @@ from distexpand.errors import CheckpointError, UsageError
 from distexpand.formats.index import is_plain_path
 from distexpand.formats.json_text import load_json
 from distexpand.plan.model import Plan
-from distexpand.storage.local import WORK_DIRECTORY, allocated_bytes, storage_error
+from distexpand.storage.local import WORK_DIRECTORY
+from distexpand.storage.local_reader import allocated_bytes
+from distexpand.storage.os_errors import storage_error
 
 _BY_HAND = "Remove the directory by hand."
 

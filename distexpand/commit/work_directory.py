@@ -20,7 +20,8 @@ from distexpand.commit.files import remove, sync_directory, sync_entry, write_wh
 from distexpand.errors import OutputTakenError, UsageError
 from distexpand.plan.codec import decode_plan, encode_plan
 from distexpand.plan.model import Plan
-from distexpand.storage.local import WORK_DIRECTORY, storage_error
+from distexpand.storage.local import WORK_DIRECTORY
+from distexpand.storage.os_errors import storage_error
 
 NOTICE_NAME = "UNFINISHED.txt"
 _RUN_PREFIX = "run-"

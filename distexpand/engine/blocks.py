@@ -5,7 +5,7 @@ digest is ever shared between threads. Pure: everything about offsets is
 settled before the first byte moves.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from distexpand.formats.header import Header
@@ -62,6 +62,28 @@ def cut_blocks(
         waiting.append(piece)
     if waiting:
         yield _block(waiting)
+
+
+def joined_copies(operations: Iterable[Operation]) -> Iterator[Operation]:
+    """Yield operations in order, copies that continue one another in both files as one."""
+    waiting: Operation | None = None
+    for operation in operations:
+        if isinstance(waiting, Copy) and isinstance(operation, Copy) and _continues_copy(waiting, operation):
+            waiting = replace(waiting, length=waiting.length + operation.length)
+            continue
+        if waiting is not None:
+            yield waiting
+        waiting = operation
+    if waiting is not None:
+        yield waiting
+
+
+def _continues_copy(first: Copy, then: Copy) -> bool:
+    return (then.source, then.source_offset, then.offset) == (
+        first.source,
+        first.source_offset + first.length,
+        first.offset + first.length,
+    )
 
 
 def slice_operation(operation: Operation, offset: int, length: int) -> Operation:

@@ -3,6 +3,7 @@
 import contextlib
 import mmap
 
+PAGE_BYTES = mmap.PAGESIZE
 
 def block_buffer(size: int) -> memoryview:
     """Return `size` bytes of zeroed, page-aligned memory."""

@@ -7,8 +7,8 @@ read nor written: a fresh attempt reads as zero there already.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from distexpand.engine.blocks import Block, slice_operation
-from distexpand.engine.buffers import block_buffer
+from distexpand.engine.blocks import Block, joined_copies, slice_operation
+from distexpand.engine.buffers import PAGE_BYTES, block_buffer
 from distexpand.engine.gather import fill_gather
 from distexpand.engine.transforms import apply_transform
 from distexpand.plan.digest_layout import PIECE_BYTES, piece_digest, zeros_digest
@@ -23,7 +23,7 @@ from distexpand.plan.operations import (
     constant_element,
     source_terms,
 )
-from distexpand.storage.ranges import Readers
+from distexpand.storage.ranges import RangeReader, Readers
 
 STEP_BYTES = 2 * 1024 * 1024
 """Output bytes of a transform made at a time; bounds the memory for its inputs."""
@@ -40,11 +40,20 @@ class Run:
 
 
 class Workspace:
-    """One thread's memory: a block buffer and, once a transform needs them, input buffers."""
+    """One thread's memory: a block buffer and, once a transform needs them, input buffers.
+
+    A byte of the block that lies at an offset of its file lies in memory at an address that
+    is the same modulo the page, so that whole pages of it can be written directly.
+    """
 
     def __init__(self, size: int = PIECE_BYTES) -> None:
-        self.buffer = block_buffer(size)
+        self._area = block_buffer(size + 2 * PAGE_BYTES)
         self._inputs: list[memoryview] = []
+        self.begin(0)
+
+    def begin(self, offset: int) -> None:
+        """Make room for a block at `offset` of its file, with a page behind it to read out of place."""
+        self.buffer = self._area[offset % PAGE_BYTES :]
 
     def inputs(self, lengths: Sequence[int]) -> list[memoryview]:
         """Return one input buffer per term, of the given bytes."""
@@ -61,14 +70,14 @@ def fill_block(block: Block, readers: Readers, workspace: Workspace) -> list[Run
 
     Bytes of the buffer outside the runs are undefined; they stand for zeros.
     """
+    workspace.begin(block.offset)
     runs: list[Run] = []
-    for piece in block.pieces:
-        for operation in piece.operations:
-            for start, length in _fill(operation, block.offset, readers, workspace):
-                if runs and runs[-1].start + runs[-1].length == start:
-                    runs[-1] = Run(start=runs[-1].start, length=runs[-1].length + length)
-                else:
-                    runs.append(Run(start=start, length=length))
+    for operation in joined_copies(op for piece in block.pieces for op in piece.operations):
+        for start, length in _fill(operation, block.offset, readers, workspace):
+            if runs and runs[-1].start + runs[-1].length == start:
+                runs[-1] = Run(start=runs[-1].start, length=runs[-1].length + length)
+            else:
+                runs.append(Run(start=start, length=length))
     return runs
 
 
@@ -117,17 +126,28 @@ def _fill(
             constant_fill(operation, workspace.buffer[start : start + operation.length])
             yield start, operation.length
         case Copy():
-            reader = readers[operation.source]
-            shift = start - operation.source_offset
-            for offset, length in reader.data_ranges(operation.source_offset, operation.length):
-                reader.read_into(offset, workspace.buffer[offset + shift : offset + shift + length])
-                yield offset + shift, length
+            yield from _copy(operation, base, readers[operation.source], workspace.buffer)
         case Gather():
             fill_gather(operation, readers, workspace.buffer[start : start + operation.length])
             yield start, operation.length
         case Scale() | Blend():
             _transform(operation, base, readers, workspace)
             yield start, operation.length
+
+
+def _copy(operation: Copy, base: int, reader: RangeReader, buffer: memoryview) -> Iterator[tuple[int, int]]:
+    """Read where address and source offset agree as the reader wants it, and move the bytes into place.
+
+    Out of place means a little behind, where nothing is yet: operations are filled in order.
+    """
+    shift = operation.offset - base - operation.source_offset
+    for offset, length in reader.data_ranges(operation.source_offset, operation.length):
+        start = offset + shift
+        read = start + (offset - base - start) % reader.alignment
+        reader.read_into(offset, buffer[read : read + length])
+        if read != start:
+            buffer[start : start + length] = buffer[read : read + length]
+        yield start, length
 
 
 def _transform(operation: Scale | Blend, base: int, readers: Readers, workspace: Workspace) -> None:

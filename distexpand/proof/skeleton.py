@@ -13,7 +13,8 @@ from distexpand.formats.header import encode_header
 from distexpand.intake.pins import read_whole
 from distexpand.intake.weights import read_catalog
 from distexpand.plan.model import CONFIG_NAME, Plan
-from distexpand.storage.local import LocalSource, storage_error
+from distexpand.storage.local import LocalSource
+from distexpand.storage.os_errors import storage_error
 
 _ONLY_SHARD = "model.safetensors"
 

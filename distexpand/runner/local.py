@@ -18,6 +18,7 @@ from distexpand.engine.transforms import single_threaded_transforms
 from distexpand.plan.model import ShardPlan
 from distexpand.runner.progress import ProgressSink
 from distexpand.storage.local import LocalOutput
+from distexpand.storage.way import Way
 from distexpand.storage.ranges import RangeReader
 
 DEFAULT_THREADS = 4
@@ -57,12 +58,14 @@ def run_local(
     try:
         with single_threaded_transforms(plan):
             run = _Run(
-                output=LocalOutput(committer.attempts),
+                output=LocalOutput(committer.attempts, way=Way.DIRECT),
                 committer=committer,
                 threads=threads,
                 stop=_Stop(stop),
                 progress=progress,
             )
+            for reader in readers:
+                if hasattr(reader,'read_by'): reader.read_by(Way.DIRECT)
             run.execute(waiting, readers)
     finally:
         progress.stop()

@@ -8,6 +8,7 @@ from distexpand.errors import StorageError
 class BytesReader:
     """Bytes in memory as a source file."""
 
+    alignment = 1
     is_sparse = False
     version = ""
 

@@ -23,6 +23,11 @@ class RangeReader(Protocol):
         ...
 
     @property
+    def alignment(self) -> int:
+        """What a buffer's address and its offset in the file should agree modulo, for speed; else 1."""
+        ...
+
+    @property
     def version(self) -> str:
         """What the store gives another value when the content changes (a time, a tag)."""
         ...

@@ -16,7 +16,8 @@ from distexpand.intake.pins import digest as sha256
 from distexpand.intake.pins import read_header, read_whole
 from distexpand.intake.weights import read_catalog
 from distexpand.plan.model import CONFIG_NAME
-from distexpand.storage.local import WORK_DIRECTORY, LocalSource, storage_error
+from distexpand.storage.local import WORK_DIRECTORY, LocalSource
+from distexpand.storage.os_errors import storage_error
 from distexpand.verify.report import Difference, reason
 
 CHECK = "structure"

@@ -11,7 +11,7 @@ from distexpand.formats.dtypes import DType
 from distexpand.formats.header import Header, encode_header, parse_header
 from distexpand.plan.model import ShardPlan
 from distexpand.plan.operations import Blend, Constant, Copy, Operation, Scale, Term, Zero, source_terms
-from distexpand.storage.local import LocalReader
+from distexpand.storage.local_reader import LocalReader
 from distexpand.storage.ranges import RangeReader
 
 SOURCE_BYTES = 4096
@@ -122,6 +122,7 @@ class MemoryReader:
         self.data = bytearray(data)
         self.size = len(data)
         self.is_sparse = bool(holes)
+        self.alignment = 1
         self._hole = bytearray(len(data))
         for start, stop in holes:
             self._hole[start:stop] = b"\1" * (stop - start)

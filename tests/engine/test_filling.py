@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from distexpand.engine.blocks import cut_blocks
-from distexpand.engine.fill import Workspace, digest_pieces, fill_block, zero_fill
+from distexpand.engine.fill import Workspace, digest_pieces, fill_block
 from distexpand.plan.digest_layout import piece_digest, zeros_digest
 from distexpand.plan.model import ShardPlan
 from distexpand.plan.operations import Copy
@@ -29,8 +29,8 @@ def _filled(shard: ShardPlan, readers: list[MemoryReader], piece_bytes: int) -> 
     digests = []
     workspace = Workspace(piece_bytes)
     for block in cut_blocks(header_of(shard), shard.operations, piece_bytes=piece_bytes):
-        zero_fill(workspace.buffer)
-        workspace.buffer[:] = b"\xaa" * piece_bytes
+        workspace.begin(block.offset)
+        workspace.buffer[:] = b"\xaa" * len(workspace.buffer)
         runs = fill_block(block, readers, workspace)
         written = bytearray(block.length)
         digests += digest_pieces(block, runs, workspace.buffer)

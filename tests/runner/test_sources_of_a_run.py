@@ -18,7 +18,9 @@ from distexpand.commit.work_directory import current
 from distexpand.engine import transforms
 from distexpand.errors import InterruptedRunError, MissingDependencyError, OutputError, StorageError
 from distexpand.plan.model import Plan
-from distexpand.storage.local import WORK_DIRECTORY, LocalReader, LocalSource, storage_error
+from distexpand.storage.local import WORK_DIRECTORY, LocalSource
+from distexpand.storage.local_reader import LocalReader
+from distexpand.storage.os_errors import storage_error
 from tests.api.small import COPIES, SCALED, small_model, small_plan, tree
 from tests.runner.test_local_runs import Watching
 from tests.support.shapes import family

@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from distexpand.errors import StorageError
-from distexpand.storage.local import WORK_DIRECTORY, LocalOutput, LocalReader, LocalSource
+from distexpand.storage.local import WORK_DIRECTORY, LocalOutput, LocalSource
+from distexpand.storage.local_reader import LocalReader
 from tests.storage.contract import noise, read
 
 MEBIBYTE = 2**20

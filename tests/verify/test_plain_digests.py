@@ -14,7 +14,7 @@ from distexpand.formats.header import encode_header, parse_header
 from distexpand.plan.digest_layout import PIECE_BYTES, combined_digest, piece_digest
 from distexpand.plan.model import ShardPlan
 from distexpand.plan.operations import Scale, Term
-from distexpand.storage.local import LocalReader
+from distexpand.storage.local_reader import LocalReader
 from distexpand.verify import digests, plain
 from distexpand.verify.digests import file_digests, planned_digests
 from distexpand.verify.plain import plain_bytes

@@ -1,0 +1,104 @@
+"""An attempt at an output file on a local or mounted file system: preallocation and positional writes.
+
+Writes name their offset and lie inside the size that the file has from the
+start, so that none waits for another.
+"""
+
+import contextlib
+import ctypes
+import errno
+import os
+from pathlib import Path
+from typing import Self
+
+from distexpand.storage.direct import LEAST_BYTES, direct_part, open_direct
+from distexpand.storage.os_errors import storage_error
+from distexpand.storage.positional import read_fully, write_fully
+from distexpand.storage.way import Way
+
+
+class LocalAttempt:
+    """An attempt file inside an output's work directory."""
+
+    def __init__(self, path: Path, size: int, *, way: Way = Way.BUFFERED) -> None:
+        self._path = path
+        self.name = path.name
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        try:
+            self._descriptor = os.open(path, flags, 0o666)
+        except OSError as error:
+            raise storage_error("create", path, error) from None
+        try:
+            os.ftruncate(self._descriptor, size)
+        except OSError as error:
+            os.close(self._descriptor)
+            path.unlink(missing_ok=True)
+            raise storage_error("create", path, error) from None
+        self._direct = open_direct(path, os.O_WRONLY) if way is Way.DIRECT else None
+
+    def reserve(self, offset: int, length: int) -> None:
+        """Allocate unwritten extents where the file system has them, else nothing."""
+        if length == 0:
+            return
+        try:
+            _allocate(self._descriptor, offset, length)
+        except OSError as error:
+            if error.errno not in {errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS}:
+                raise storage_error("reserve space", self._path, error) from None
+
+    def write(self, offset: int, buffer: memoryview) -> None:
+        """Write the whole buffer at `offset`."""
+        start, stop = direct_part(offset, buffer) if self._direct is not None else (0, 0)
+        if self._direct is not None and start < stop:
+            write_fully(self._descriptor, self._path, offset, buffer[:start])
+            write_fully(self._direct, self._path, offset + start, buffer[start:stop])
+        write_fully(self._descriptor, self._path, offset + stop, buffer[stop:])
+        if len(buffer) - stop >= LEAST_BYTES:
+            # What is still dirty begins its way to the disk; what is clean leaves the cache.
+            os.posix_fadvise(self._descriptor, offset, len(buffer), os.POSIX_FADV_DONTNEED)
+
+    def read_into(self, offset: int, buffer: memoryview) -> None:
+        """Fill the buffer with what was written."""
+        read_fully(self._descriptor, self._path, offset, buffer)
+
+    def finish(self) -> None:
+        """Sync the file to disk."""
+        try:
+            os.fsync(self._descriptor)
+            os.posix_fadvise(self._descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+        except OSError as error:
+            raise storage_error("sync", self._path, error) from None
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._direct is not None:
+            os.close(self._direct)
+        os.close(self._descriptor)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+        if exception[0] is not None:
+            with contextlib.suppress(OSError):
+                self._path.unlink()
+
+
+_LIBC_FALLOCATE = getattr(ctypes.CDLL(None, use_errno=True), "fallocate64", None)
+if _LIBC_FALLOCATE is not None:
+    _LIBC_FALLOCATE.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
+
+
+def _allocate(descriptor: int, offset: int, length: int) -> None:
+    """Call fallocate(2) itself.
+
+    Where a file system can't allocate, `os.posix_fallocate` writes into every block of the
+    range instead, in glibc: on a network or FUSE mount that is the whole work once more.
+    """
+    if _LIBC_FALLOCATE is None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+    while _LIBC_FALLOCATE(descriptor, 0, offset, length) != 0:
+        number = ctypes.get_errno()
+        if number != errno.EINTR:
+            raise OSError(number, os.strerror(number))
