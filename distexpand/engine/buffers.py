@@ -5,6 +5,7 @@ import mmap
 
 PAGE_BYTES = mmap.PAGESIZE
 
+
 def block_buffer(size: int) -> memoryview:
     """Return `size` bytes of zeroed, page-aligned memory."""
     area = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)

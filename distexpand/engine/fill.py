@@ -23,6 +23,7 @@ from distexpand.plan.operations import (
     constant_element,
     source_terms,
 )
+from distexpand.storage.direct import LEAST_BYTES
 from distexpand.storage.ranges import RangeReader, Readers
 
 STEP_BYTES = 2 * 1024 * 1024
@@ -43,17 +44,19 @@ class Workspace:
     """One thread's memory: a block buffer and, once a transform needs them, input buffers.
 
     A byte of the block that lies at an offset of its file lies in memory at an address that
-    is the same modulo the page, so that whole pages of it can be written directly.
+    is the same modulo the page, so that whole pages of it can be written directly. There is
+    room for a page before the block and for pages behind it, to read whole pages of a source.
     """
 
     def __init__(self, size: int = PIECE_BYTES) -> None:
-        self._area = block_buffer(size + 2 * PAGE_BYTES)
+        self.area = block_buffer(size + 4 * PAGE_BYTES)
         self._inputs: list[memoryview] = []
         self.begin(0)
 
     def begin(self, offset: int) -> None:
-        """Make room for a block at `offset` of its file, with a page behind it to read out of place."""
-        self.buffer = self._area[offset % PAGE_BYTES :]
+        """Make room for a block at `offset` of its file: its bytes begin at `origin` of `area`."""
+        self.origin = PAGE_BYTES + offset % PAGE_BYTES
+        self.buffer = self.area[self.origin :]
 
     def inputs(self, lengths: Sequence[int]) -> list[memoryview]:
         """Return one input buffer per term, of the given bytes."""
@@ -126,7 +129,7 @@ def _fill(
             constant_fill(operation, workspace.buffer[start : start + operation.length])
             yield start, operation.length
         case Copy():
-            yield from _copy(operation, base, readers[operation.source], workspace.buffer)
+            yield from _copy(operation, base, readers[operation.source], workspace)
         case Gather():
             fill_gather(operation, readers, workspace.buffer[start : start + operation.length])
             yield start, operation.length
@@ -135,19 +138,30 @@ def _fill(
             yield start, operation.length
 
 
-def _copy(operation: Copy, base: int, reader: RangeReader, buffer: memoryview) -> Iterator[tuple[int, int]]:
-    """Read where address and source offset agree as the reader wants it, and move the bytes into place.
-
-    Out of place means a little behind, where nothing is yet: operations are filled in order.
-    """
+def _copy(operation: Copy, base: int, reader: RangeReader, workspace: Workspace) -> Iterator[tuple[int, int]]:
     shift = operation.offset - base - operation.source_offset
     for offset, length in reader.data_ranges(operation.source_offset, operation.length):
         start = offset + shift
-        read = start + (offset - base - start) % reader.alignment
-        reader.read_into(offset, buffer[read : read + length])
-        if read != start:
-            buffer[start : start + length] = buffer[read : read + length]
+        _read_aligned(reader, offset, length, workspace, start)
         yield start, length
+
+
+def _read_aligned(reader: RangeReader, offset: int, length: int, workspace: Workspace, start: int) -> None:
+    """Read a range to `start` of the block, in whole units of the reader's alignment.
+
+    A little of what stands beside it in the source comes along. It may only overwrite what
+    isn't filled yet, which in order of operations is all behind; so if need be the bytes are
+    read a little behind their place, and moved.
+    """
+    alignment = reader.alignment if length >= LEAST_BYTES else 1
+    lead, stop = offset % alignment, min(-(-(offset + length) // alignment) * alignment, reader.size)
+    place = workspace.origin + start
+    read = place - lead
+    if read % alignment or (start and lead):
+        read = -(-place // alignment) * alignment
+    reader.read_into(offset - lead, workspace.area[read : read + lead + stop - offset])
+    if read + lead != place:
+        workspace.area[place : place + length] = workspace.area[read + lead : read + lead + length]
 
 
 def _transform(operation: Scale | Blend, base: int, readers: Readers, workspace: Workspace) -> None:

@@ -101,13 +101,15 @@ def encode_header(
     metadata: Mapping[str, str],
     *,
     alignment: int = LENGTH_BYTES,
+    remainder: int = 0,
 ) -> bytes:
-    """Return the header with length prefix, padded with spaces so that data begins aligned.
+    """Return the header with length prefix, padded with spaces so that data begins where it should.
 
     Args:
         tensors: name, dtype and shape in order of offset.
         metadata: the `__metadata__` entries.
-        alignment: bytes; the data's first offset is a multiple of it.
+        alignment: bytes; the data's first offset is a multiple of it, plus `remainder`.
+        remainder: bytes.
     """
     document: dict[str, Any] = {"__metadata__": dict(sorted(metadata.items()))} if metadata else {}
     position = 0
@@ -116,7 +118,7 @@ def encode_header(
         document[name] = {"dtype": dtype.value, "shape": list(shape), "data_offsets": [position, end]}
         position = end
     text = json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode()
-    padding = -(LENGTH_BYTES + len(text)) % alignment
+    padding = (remainder - LENGTH_BYTES - len(text)) % alignment
     return (len(text) + padding).to_bytes(LENGTH_BYTES, "little") + text + b" " * padding
 
 

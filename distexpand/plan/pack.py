@@ -4,6 +4,8 @@ Tensors stay in their order; a shard is closed when the next tensor would take
 its data beyond the shard size. Inside a shard wider elements come first, so
 that every tensor starts at a multiple of its element's size. Headers are
 known before any byte is written, so that a shard can be written in any order.
+How long a header is decides whether the file system can share a source's
+blocks (`plan.congruence`).
 """
 
 from collections.abc import Iterable, Mapping
@@ -12,12 +14,16 @@ from dataclasses import replace
 from distexpand.errors import UsageError
 from distexpand.formats.header import encode_header
 from distexpand.formats.index import shard_name
+from distexpand.plan.congruence import SHARED_BLOCK, congruent_runs, header_remainder
 from distexpand.plan.model import ShardPlan
 from distexpand.plan.operations import Copy, Operation
 from distexpand.plan.tensors import OutputTensor
 
 DEFAULT_SHARD_SIZE = 5_000_000_000
 """Bytes of tensor data; the Hub's usual 5 GB."""
+
+_RUNS_PER_SHARD = 10
+"""A run shorter than this part of a shard is copied rather than given a shard of its own."""
 
 
 def pack(
@@ -39,21 +45,28 @@ def pack(
 
 
 def _groups(tensors: Iterable[OutputTensor], shard_size: int) -> Iterable[list[OutputTensor]]:
+    """Yield the tensors of each shard: those that fit, and no two long runs that can't both be congruent."""
     group: list[OutputTensor] = []
-    size = 0
-    for tensor in tensors:
-        if group and size + tensor.operation.length > shard_size:
+    size, long_run = 0, shard_size // _RUNS_PER_SHARD
+    for run in congruent_runs(tensors):
+        run_size = sum(tensor.operation.length for tensor in run)
+        if group and min(size, run_size) > long_run:
             yield group
             group, size = [], 0
-        group.append(tensor)
-        size += tensor.operation.length
+        for tensor in run:
+            if group and size + tensor.operation.length > shard_size:
+                yield group
+                group, size = [], 0
+            group.append(tensor)
+            size += tensor.operation.length
     if group:
         yield group
 
 
 def _shard(name: str, group: list[OutputTensor], metadata: Mapping[str, str]) -> ShardPlan:
     group = sorted(group, key=lambda tensor: -tensor.dtype.bits)
-    header = encode_header(((t.name, t.dtype, t.shape) for t in group), metadata)
+    tensors = ((t.name, t.dtype, t.shape) for t in group)
+    header = encode_header(tensors, metadata, alignment=SHARED_BLOCK, remainder=header_remainder(group))
     operations = []
     offset = len(header)
     for tensor in group:

@@ -65,7 +65,8 @@ def run_local(
                 progress=progress,
             )
             for reader in readers:
-                if hasattr(reader,'read_by'): reader.read_by(Way.DIRECT)
+                if hasattr(reader, "read_by"):
+                    reader.read_by(Way.DIRECT)
             run.execute(waiting, readers)
     finally:
         progress.stop()

@@ -8,6 +8,7 @@ import contextlib
 import ctypes
 import errno
 import os
+import threading
 from pathlib import Path
 from typing import Self
 
@@ -35,6 +36,7 @@ class LocalAttempt:
             path.unlink(missing_ok=True)
             raise storage_error("create", path, error) from None
         self._direct = open_direct(path, os.O_WRONLY) if way is Way.DIRECT else None
+        self._ends = _Ends()
 
     def reserve(self, offset: int, length: int) -> None:
         """Allocate unwritten extents where the file system has them, else nothing."""
@@ -47,22 +49,32 @@ class LocalAttempt:
                 raise storage_error("reserve space", self._path, error) from None
 
     def write(self, offset: int, buffer: memoryview) -> None:
-        """Write the whole buffer at `offset`."""
+        """Write the whole buffer at `offset`; ragged ends beside a direct run wait for the end."""
         start, stop = direct_part(offset, buffer) if self._direct is not None else (0, 0)
         if self._direct is not None and start < stop:
-            write_fully(self._descriptor, self._path, offset, buffer[:start])
             write_fully(self._direct, self._path, offset + start, buffer[start:stop])
-        write_fully(self._descriptor, self._path, offset + stop, buffer[stop:])
-        if len(buffer) - stop >= LEAST_BYTES:
+            self._ends.add(offset, buffer[:start])
+            self._ends.add(offset + stop, buffer[stop:])
+            if self._ends.is_full:
+                self._write_ends()
+            return
+        write_fully(self._descriptor, self._path, offset, buffer)
+        if len(buffer) >= LEAST_BYTES:
             # What is still dirty begins its way to the disk; what is clean leaves the cache.
             os.posix_fadvise(self._descriptor, offset, len(buffer), os.POSIX_FADV_DONTNEED)
 
+    def _write_ends(self) -> None:
+        for offset, end in self._ends.take():
+            write_fully(self._descriptor, self._path, offset, memoryview(end))
+
     def read_into(self, offset: int, buffer: memoryview) -> None:
         """Fill the buffer with what was written."""
+        self._write_ends()
         read_fully(self._descriptor, self._path, offset, buffer)
 
     def finish(self) -> None:
         """Sync the file to disk."""
+        self._write_ends()
         try:
             os.fsync(self._descriptor)
             os.posix_fadvise(self._descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
@@ -84,6 +96,31 @@ class LocalAttempt:
             with contextlib.suppress(OSError):
                 self._path.unlink()
 
+
+class _Ends:
+    """Parts of pages that wait to be written: a write through the cache waits for all direct ones."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._waiting: list[tuple[int, bytes]] = []
+
+    def add(self, offset: int, part: memoryview) -> None:
+        if part:
+            with self._lock:
+                self._waiting.append((offset, bytes(part)))
+
+    @property
+    def is_full(self) -> bool:
+        return len(self._waiting) >= _MOST_ENDS
+
+    def take(self) -> list[tuple[int, bytes]]:
+        with self._lock:
+            waiting, self._waiting = self._waiting, []
+        return waiting
+
+
+_MOST_ENDS = 2048
+"""Of less than a page each; those of 16 GB, and 8 MB of memory at most."""
 
 _LIBC_FALLOCATE = getattr(ctypes.CDLL(None, use_errno=True), "fallocate64", None)
 if _LIBC_FALLOCATE is not None:

@@ -56,9 +56,7 @@ class Loaded:
             tokens = TOKENS.repeat(self.model.config.num_codebooks, 1)
         model = self.model
         if model.config.model_type == "llama4":
-            model = (
-                model.language_model
-            )  # the whole asks for images' outputs without having any
+            model = model.language_model  # the whole asks for images' outputs without having any
         with torch.no_grad():
             logits: torch.Tensor = model(input_ids=tokens, use_cache=False, **more).logits
         return logits
