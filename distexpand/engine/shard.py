@@ -1,21 +1,25 @@
-"""Execute one shard: write every block under an attempt's name, sync, check, hand in a receipt."""
+"""Execute shards: write every block under an attempt's name, sync, check, hand in a receipt."""
 
 import threading
 import time
-from collections.abc import Callable
-from concurrent.futures import FIRST_EXCEPTION, Executor, wait
-from typing import Protocol
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Executor, Future, wait
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Protocol, Self
 
 from distexpand.engine.blocks import Block, cut_blocks
 from distexpand.engine.fill import Workspace, digest_pieces, fill_block
 from distexpand.engine.receipt import Receipt
+from distexpand.engine.sharing import shared_blocks
 from distexpand.errors import InterruptedRunError, StorageError
 from distexpand.formats.header import Header
 from distexpand.plan.check import shard_header
 from distexpand.plan.digest_layout import PIECE_BYTES, combined_digest, shard_digest
 from distexpand.plan.model import ShardPlan
-from distexpand.plan.operations import sources_of
-from distexpand.storage.ranges import Attempt, OutputStore, Readers
+from distexpand.plan.operations import Zero, sources_of
+from distexpand.storage.ranges import Attempt, OutputStore, RangeReader, Readers
 
 
 class StopSignal(Protocol):
@@ -27,7 +31,7 @@ class StopSignal(Protocol):
 
 
 class ShardEngine:
-    """Executes shards with the threads of a pool; several shards may be under way at once.
+    """Executes shards with the threads of a pool; several may be under way at once.
 
     Args:
         readers: the plan's sources by number.
@@ -51,77 +55,175 @@ class ShardEngine:
         self._local = threading.local()
 
     def execute(self, shard: ShardPlan, output: OutputStore, advance: Callable[[int], None]) -> Receipt:
-        """Write one shard and return its receipt; the attempt is left for the committer.
+        """Write one shard and return its receipt; as `execute_together`."""
+        receipts: list[Receipt] = []
+        self.execute_together([shard], output, advance, receipts.append)
+        return receipts[0]
 
-        A failed attempt is removed, so that it holds no disk until the resume.
+    def execute_together(
+        self,
+        shards: Sequence[ShardPlan],
+        output: OutputStore,
+        advance: Callable[[int], None],
+        done: Callable[[Receipt], None],
+    ) -> None:
+        """Write shards, each block that several of them have once; attempts are left for the committer.
+
+        Attempts that fail are removed, so that they hold no disk until the resume.
+
+        Args:
+            shards: in the order in which they are to be finished.
+            output: where attempts are begun.
+            advance: told of bytes that are in place.
+            done: takes each shard's receipt as soon as it is whole.
 
         Raises:
             StorageError: reading or writing failed.
             InterruptedRunError: the work was asked to stop.
         """
-        started = time.monotonic()
-        header = shard_header(shard)
-        with output.begin(shard.name, shard.size) as attempt:
-            used = [self._readers[source] for source in sources_of(shard.operations)]
-            if not any(reader.is_sparse for reader in used) and shard.size:
-                attempt.reserve(0, shard.size)
-            attempt.write(0, memoryview(shard.header))
-            advance(len(shard.header))
-            pieces = self._write_blocks(shard, header, attempt, advance)
-            for reader in used:
-                reader.check_unchanged()
-            _check_header(attempt, shard)
-            attempt.finish()
-            tensors = _tensor_digests(header, pieces)
-            digest = shard_digest(shard.header, (raw for _, raw in tensors))
-            return Receipt(
-                shard=shard.name,
-                attempt=attempt.name,
-                size=shard.size,
-                digest=digest.hex(),
-                tensors=tuple((name, raw.hex()) for name, raw in tensors),
-                seconds=time.monotonic() - started,
-            )
+        with _Opened() as opened:
+            works = [self._begin(shard, output, opened) for shard in shards]
+            advance(sum(len(shard.header) for shard in shards))
+            with self._submitted(works, advance):
+                for work in works:
+                    receipt = _finished(work, _digests(work))
+                    opened.release(work.attempt)
+                    done(receipt)
 
-    def _write_blocks(
-        self, shard: ShardPlan, header: Header, attempt: Attempt, advance: Callable[[int], None]
-    ) -> dict[tuple[int, int], bytes]:
-        futures = [
-            self._pool.submit(self._write_block, block, attempt, advance)
-            for block in cut_blocks(header, shard.operations, piece_bytes=self._piece_bytes)
+    def _begin(self, shard: ShardPlan, output: OutputStore, opened: "_Opened") -> "_Work":
+        started = time.monotonic()
+        attempt = opened.add(output.begin(shard.name, shard.size))
+        used = [self._readers[source] for source in sources_of(shard.operations)]
+        if not any(reader.is_sparse for reader in used):
+            for offset, length in _written_ranges(shard):
+                attempt.reserve(offset, length)
+        attempt.write(0, memoryview(shard.header))
+        return _Work(shard=shard, header=shard_header(shard), attempt=attempt, used=used, started=started)
+
+    @contextmanager
+    def _submitted(self, works: Sequence["_Work"], advance: Callable[[int], None]) -> Iterator[None]:
+        """Give the pool all blocks, and each work those that are written to it."""
+        cut = [
+            cut_blocks(work.header, work.shard.operations, piece_bytes=self._piece_bytes) for work in works
         ]
+        futures: list[Future[list[bytes]]] = []
         try:
-            wait(futures, return_when=FIRST_EXCEPTION)
+            for targets in shared_blocks(cut):
+                places = [(works[target.shard].attempt, target.block) for target in targets]
+                futures.append(self._pool.submit(self._write_block, places, advance))
+                for target in targets:
+                    works[target.shard].blocks.append((target.block, futures[-1]))
+            yield
         finally:
-            # Also when interrupted: a block that still writes needs the attempt open.
+            # Also when interrupted: a block that still writes needs its attempts open.
             for future in futures:
                 future.cancel()
-            done = wait(futures).done
-        failures = [f.exception() for f in done if not f.cancelled() and f.exception() is not None]
-        for failure in sorted(failures, key=lambda error: isinstance(error, InterruptedRunError)):
-            assert failure is not None
-            raise failure
-        return {key: digest for future in futures for key, digest in future.result()}
+            wait(futures)
 
     def _write_block(
-        self, block: Block, attempt: Attempt, advance: Callable[[int], None]
-    ) -> list[tuple[tuple[int, int], bytes]]:
+        self, places: Sequence[tuple[Attempt, Block]], advance: Callable[[int], None]
+    ) -> list[bytes]:
+        """Make a block once, write it to all its places and return its pieces' digests."""
         if self._stop.is_set():
             raise InterruptedRunError("interrupted", hint="Finished shards are kept; go on with --resume.")
-        workspace = self._workspace()
-        runs = fill_block(block, self._readers, workspace)
-        digests = digest_pieces(block, runs, workspace.buffer)
-        for run in runs:
-            attempt.write(block.offset + run.start, workspace.buffer[run.start : run.start + run.length])
-        advance(block.length)
-        keys = [(piece.tensor, piece.number) for piece in block.pieces]
-        return list(zip(keys, digests, strict=True))
+        workspace, (_, first) = self._workspace(), places[0]
+        runs = fill_block(first, self._readers, workspace)
+        digests = digest_pieces(first, runs, workspace.buffer)
+        for attempt, block in places:
+            for run in runs:
+                attempt.write(block.offset + run.start, workspace.buffer[run.start : run.start + run.length])
+            advance(block.length)
+        return digests
 
     def _workspace(self) -> Workspace:
         if not hasattr(self._local, "workspace"):
             self._local.workspace = Workspace(self._piece_bytes)
         workspace: Workspace = self._local.workspace
         return workspace
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Work:
+    """A shard under way: its attempt, the readers that it uses, and the blocks that are written to it."""
+
+    shard: ShardPlan
+    header: Header
+    attempt: Attempt
+    used: list[RangeReader]
+    started: float
+    blocks: list[tuple[Block, Future[list[bytes]]]] = field(default_factory=list)
+
+
+class _Opened:
+    """Attempts that aren't whole yet: as a context it ends them all, and removes them after an error."""
+
+    def __init__(self) -> None:
+        self._attempts: list[Attempt] = []
+
+    def add(self, attempt: Attempt) -> Attempt:
+        self._attempts.append(attempt.__enter__())
+        return attempt
+
+    def release(self, attempt: Attempt) -> None:
+        self._attempts.remove(attempt)
+        attempt.__exit__(None, None, None)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        for attempt in self._attempts:
+            attempt.__exit__(kind, error, traceback)
+
+
+def _written_ranges(shard: ShardPlan) -> Iterator[tuple[int, int]]:
+    """Yield what of a shard is written, so that space is taken for that alone: zeros stay a hole."""
+    start, stop = 0, len(shard.header)
+    for operation in shard.operations:
+        if isinstance(operation, Zero):
+            continue
+        if operation.offset != stop:
+            yield start, stop - start
+            start = operation.offset
+        stop = operation.offset + operation.length
+    yield start, stop - start
+
+
+def _digests(work: _Work) -> dict[tuple[int, int], bytes]:
+    """Wait for a work's blocks and return the digest of each piece, by tensor and number."""
+    done = wait([future for _, future in work.blocks], return_when=FIRST_EXCEPTION).done
+    failures = [f.exception() for f in done if not f.cancelled() and f.exception() is not None]
+    for failure in sorted(failures, key=lambda error: isinstance(error, InterruptedRunError)):
+        assert failure is not None
+        raise failure
+    return {
+        (piece.tensor, piece.number): digest
+        for block, future in work.blocks
+        for piece, digest in zip(block.pieces, future.result(), strict=True)
+    }
+
+
+def _finished(work: _Work, pieces: dict[tuple[int, int], bytes]) -> Receipt:
+    """Check and sync a written attempt and return its receipt."""
+    for reader in work.used:
+        reader.check_unchanged()
+    _check_header(work.attempt, work.shard)
+    work.attempt.finish()
+    tensors = _tensor_digests(work.header, pieces)
+    digest = shard_digest(work.shard.header, (raw for _, raw in tensors))
+    return Receipt(
+        shard=work.shard.name,
+        attempt=work.attempt.name,
+        size=work.shard.size,
+        digest=digest.hex(),
+        tensors=tuple((name, raw.hex()) for name, raw in tensors),
+        seconds=time.monotonic() - work.started,
+    )
 
 
 def _tensor_digests(header: Header, pieces: dict[tuple[int, int], bytes]) -> list[tuple[str, bytes]]:

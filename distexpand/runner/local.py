@@ -1,28 +1,33 @@
 """The local runner: threads in this process, no daemon.
 
 Two shards are under way at once, so that one is written while the other is
-synced; their blocks share one pool of threads. Only the calling thread
-commits.
+synced, or two groups of shards that share much of what they are made of; their
+blocks share one pool of threads. Only the calling thread commits.
 """
 
 import threading
 from collections.abc import Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from itertools import islice
+from queue import SimpleQueue
 
 from distexpand.commit.committer import Committer
 from distexpand.engine.receipt import Receipt
 from distexpand.engine.shard import ShardEngine
+from distexpand.engine.sharing import groups_that_share
 from distexpand.engine.transforms import single_threaded_transforms
 from distexpand.plan.model import ShardPlan
 from distexpand.runner.progress import ProgressSink
 from distexpand.storage.local import LocalOutput
-from distexpand.storage.way import Way
 from distexpand.storage.ranges import RangeReader
+from distexpand.storage.way import Way
 
 DEFAULT_THREADS = 4
-SHARDS_UNDER_WAY = 2
+GROUPS_UNDER_WAY = 2
+
+MOST_TOGETHER_BYTES = 40_000_000_000
+"""Of shards that are worked on together; an interruption may cost what is written ahead of them."""
 
 
 def run_local(
@@ -97,32 +102,52 @@ class _Run:
     progress: ProgressSink
 
     def execute(self, shards: Sequence[ShardPlan], readers: Sequence[RangeReader]) -> None:
-        """Execute and commit the shards, two at a time."""
-        with ThreadPoolExecutor(self.threads) as blocks, ThreadPoolExecutor(SHARDS_UNDER_WAY) as lanes:
+        """Execute the shards, two groups at a time, and commit each as it comes."""
+        with ThreadPoolExecutor(self.threads) as blocks, ThreadPoolExecutor(GROUPS_UNDER_WAY) as lanes:
             engine = ShardEngine(readers, blocks, self.stop)
-            waiting = iter(shards)
-            under_way: set[Future[Receipt]] = set()
+            waiting = iter(groups_that_share(shards, most_bytes=MOST_TOGETHER_BYTES))
+            events: SimpleQueue[Receipt | Future[None]] = SimpleQueue()
+            under_way: set[Future[None]] = set()
             try:
                 while True:
-                    for shard in islice(waiting, SHARDS_UNDER_WAY - len(under_way)):
-                        under_way.add(lanes.submit(engine.execute, shard, self.output, self.progress.advance))
+                    for group in islice(waiting, GROUPS_UNDER_WAY - len(under_way)):
+                        under_way.add(self._begin(lanes, engine, group, events))
                     if not under_way:
                         return
-                    done, under_way = wait(under_way, return_when=FIRST_COMPLETED)
-                    self._commit(done)
+                    self._settle(events.get(), under_way)
             except BaseException:
                 self.stop.set()
-                self._commit_whole(under_way)
+                wait(under_way)
+                self._commit_whole(events)
                 raise
 
-    def _commit(self, done: set[Future[Receipt]]) -> None:
-        """Commit the shards that are whole, then raise what made another one fail."""
-        for future in sorted(done, key=lambda future: future.exception() is not None):
-            receipt = future.result()
-            self.committer.commit(receipt)
-            self.progress.shard_done(receipt.shard)
+    def _begin(
+        self,
+        lanes: ThreadPoolExecutor,
+        engine: ShardEngine,
+        group: Sequence[ShardPlan],
+        events: "SimpleQueue[Receipt | Future[None]]",
+    ) -> Future[None]:
+        advance = self.progress.advance
+        future = lanes.submit(engine.execute_together, group, self.output, advance, events.put)
+        future.add_done_callback(events.put)
+        return future
 
-    def _commit_whole(self, under_way: set[Future[Receipt]]) -> None:
+    def _settle(self, event: Receipt | Future[None], under_way: set[Future[None]]) -> None:
+        """Commit a shard that is whole, or take note that a group is through, raising what made it fail."""
+        if isinstance(event, Receipt):
+            self._commit(event)
+            return
+        under_way.discard(event)
+        event.result()
+
+    def _commit(self, receipt: Receipt) -> None:
+        self.committer.commit(receipt)
+        self.progress.shard_done(receipt.shard)
+
+    def _commit_whole(self, events: "SimpleQueue[Receipt | Future[None]]") -> None:
         """Keep the shards that were whole when another one failed."""
-        finished = wait(under_way).done
-        self._commit({future for future in finished if future.exception() is None})
+        while not events.empty():
+            event = events.get()
+            if isinstance(event, Receipt):
+                self._commit(event)
