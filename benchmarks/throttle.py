@@ -84,6 +84,11 @@ class ThrottledAttempt:
         take(self._buckets, len(buffer))
         self._attempt.write(offset, buffer)
 
+    def share(self, source: object, source_offset: int, offset: int, length: int) -> tuple[int, int]:
+        """Share nothing: over such a link there is nothing to share."""
+        del source, source_offset, length
+        return offset, offset
+
     def reserve(self, offset: int, length: int) -> None:
         """Ask the attempt."""
         self._attempt.reserve(offset, length)

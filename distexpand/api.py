@@ -5,7 +5,7 @@ What the command line does, as functions: nothing here prints, asks or exits.
 
 import shutil
 import threading
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,6 +15,7 @@ from distexpand.architecture.stack import find_layer_stacks
 from distexpand.commit.committer import Committer, OutputMode
 from distexpand.commit.manifest import MANIFEST_NAME, Manifest
 from distexpand.commit.occupied import reclaimable_bytes, refuse_output_in_source, require_vacant
+from distexpand.commit.recording import record_manifest
 from distexpand.engine.space import disk_bytes, peak_memory_bytes, small_file_bytes
 from distexpand.engine.transforms import needs_torch, require_torch, single_threaded_transforms
 from distexpand.errors import CheckpointError, RecipeError, StorageError, UsageError
@@ -40,18 +41,19 @@ from distexpand.report.inspection import Inspection
 from distexpand.report.model_card import model_card, short_name
 from distexpand.report.progress import NoProgress
 from distexpand.report.summary import PlanSummary, summarise
+from distexpand.runner.io_words import existing_folder, io_words, shareable_sources
 from distexpand.runner.local import DEFAULT_THREADS, run_local
 from distexpand.runner.progress import ProgressSink
 from distexpand.runner.sources import check_sources, open_sources, read_side_files, source_stamps
 from distexpand.storage.ranges import RangeReader
 from distexpand.verify.content import (
     check_against_sources,
-    check_content,
     check_planned_headers,
     check_recorded_plan,
+    read_content,
 )
 from distexpand.verify.report import Difference, VerifyReport, reason
-from distexpand.verify.structure import check_structure, leftovers, read_manifest
+from distexpand.verify.structure import check_structure, leftovers, read_manifest, unrecorded
 
 if TYPE_CHECKING:
     from distexpand.cluster.events import EventSink
@@ -191,24 +193,24 @@ def summarise_plan(
     """Return a plan's figures, with disk and memory on this machine."""
     plan = planned.plan
     with open_sources(plan) as readers:
-        needed = disk_bytes(plan.shards, readers) + small_file_bytes(plan)
+        shared = shareable_sources(readers, output) if output else ()
+        needed = disk_bytes(plan.shards, readers, shared=shared) + small_file_bytes(plan)
+        moves = io_words(readers, output, shared)
     return summarise(
         plan,
         layers_before=planned.layers_before,
         disk_needed=needed,
         disk_free=free_disk(output or Path()),
         expected_peak_memory=peak_memory_bytes(plan, threads=threads),
+        moves=moves,
         findings=planned.findings,
     )
 
 
 def free_disk(output: Path) -> int | None:
     """Return the free bytes where an output would be written, or nothing if that isn't known."""
-    place = output.absolute()
     try:
-        while not place.exists() and place != place.parent:
-            place = place.parent
-        return shutil.disk_usage(place).free
+        return shutil.disk_usage(existing_folder(output)).free
     except OSError:
         return None
 
@@ -221,6 +223,8 @@ def run_plan(
     threads: int = DEFAULT_THREADS,
     stop: threading.Event | None = None,
     progress: ProgressSink | None = None,
+    clone: bool = True,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Execute a plan here and finish the output.
 
@@ -231,6 +235,8 @@ def run_plan(
         threads: blocks that are worked on at once.
         stop: set it to end between two blocks; the run can then be resumed.
         progress: told of bytes and shards as they are done.
+        clone: whether the output may share blocks with its sources, where the file system can.
+        tell: takes in words how the bytes move.
 
     Raises:
         DistexpandError: what went wrong; finished shards stay for a resume.
@@ -241,18 +247,20 @@ def run_plan(
         require_torch()
     with open_sources(plan) as readers:
         check_sources(plan, readers)
-        _check_room(plan, readers, output, mode)
+        _check_room(plan, readers, output, mode, clone=clone)
         with Committer(output, plan, mode) as committer:
             if committer.finished:
                 return
             committer.hold_sources(source_stamps(plan, readers))
-            _check_room_left(committer, readers, output)
+            _check_room_left(committer, readers, output, clone=clone)
             run_local(
                 committer,
                 readers,
                 threads=threads,
                 stop=stop or threading.Event(),
                 progress=progress or NoProgress(),
+                clone=clone,
+                tell=tell,
             )
             committer.publish(read_side_files(plan, readers))
 
@@ -303,20 +311,26 @@ def run_plan_on_cluster(
         )
 
 
-def _check_room(plan: Plan, readers: Sequence[RangeReader], output: Path, mode: OutputMode) -> None:
+def _check_room(
+    plan: Plan, readers: Sequence[RangeReader], output: Path, mode: OutputMode, *, clone: bool = False
+) -> None:
     """Check the space before anything is made or removed; a resumed run is looked at once it is opened."""
     if mode is OutputMode.RESUME:
         return
     if mode is OutputMode.FRESH:
         require_vacant(output)
     going = reclaimable_bytes(output) if mode is OutputMode.OVERWRITE else 0
-    needed = disk_bytes(plan.shards, readers) + small_file_bytes(plan)
+    shared = shareable_sources(readers, output) if clone else ()
+    needed = disk_bytes(plan.shards, readers, shared=shared) + small_file_bytes(plan)
     _require_space(output, needed, going, "nothing was begun or removed.")
 
 
-def _check_room_left(committer: Committer, readers: Sequence[RangeReader], output: Path) -> None:
+def _check_room_left(
+    committer: Committer, readers: Sequence[RangeReader], output: Path, *, clone: bool = False
+) -> None:
     waiting = [shard for shard in committer.plan.shards if shard.name not in committer.receipts]
-    needed = disk_bytes(waiting, readers) + small_file_bytes(committer.plan)
+    shared = shareable_sources(readers, output) if clone else ()
+    needed = disk_bytes(waiting, readers, shared=shared) + small_file_bytes(committer.plan)
     _require_space(output, needed, 0, "then call again with --resume.")
 
 
@@ -334,13 +348,16 @@ def verify_output(
     output: Path,
     *,
     sources: bool = False,
+    record: bool = False,
     places: Mapping[str, str] | None = None,
     threads: int = DEFAULT_THREADS,
     progress: ProgressSink | None = None,
 ) -> VerifyReport:
     """Check an output: structure, content, and with `sources` every tensor against its sources.
 
-    `progress` is told of the bytes and shards of each of the two readings.
+    With `record`, and if nothing differs, the digests that the manifest lacks, because
+    blocks were shared and not read, are written to it. `progress` is told of the bytes and
+    shards of each of the two readings.
 
     Raises:
         OutputError: the directory has no manifest.
@@ -358,21 +375,25 @@ def verify_output(
     progress = progress or NoProgress()
     _start_reading(manifest, plan, broken, progress)
     try:
-        differences += check_content(output, manifest, skip=broken, threads=threads, progress=progress)
+        found, content = read_content(output, manifest, skip=broken, threads=threads, progress=progress)
+        differences += content
         if plan is not None:
             differences += check_recorded_plan(manifest, plan)
             if not differences:
                 differences += check_planned_headers(output, plan)
-            differences += _check_sources(manifest, plan, threads, progress)
+            differences += _check_sources(found, plan, threads, progress)
     finally:
         progress.stop()
+    if record and not differences and found != manifest:
+        record_manifest(output, found)
+        manifest = found
     return VerifyReport(
         differences=tuple(differences),
         checks=("structure", "content", *(["sources"] if plan is not None else [])),
         tensors=sum(len(shard.tensors) for shard in manifest.shards),
         bytes_read=sum(shard.size for shard in manifest.shards),
         layers=len(manifest.layers),
-        notes=leftovers(output),
+        notes=(*leftovers(output), *unrecorded(manifest)),
     )
 
 

@@ -52,8 +52,14 @@ _KIB = 1024
 @attempt_options
 @click.option("--resume", is_flag=True, help="Go on with an interrupted run of the same plan.")
 @click.option("--overwrite", is_flag=True, help="Replace what an earlier run wrote to OUT.")
+@click.option(
+    "--clone/--no-clone",
+    default=True,
+    help="Share blocks with the sources where the file system can (XFS, Btrfs).  [default: clone]",
+)
 @load_check_options
 @strict_option
+@click.option("-v", "--verbose", is_flag=True, help="Say how the bytes move.")
 @quiet_option
 @json_option
 def run_command(
@@ -70,9 +76,11 @@ def run_command(
     wait_for_nodes: int | None,
     resume: bool,
     overwrite: bool,
+    clone: bool,
     check_load: bool | None,
     trust_remote_code: bool,
     strict: bool,
+    verbose: bool,
     quiet: bool,
     as_json: bool,
 ) -> None:
@@ -112,7 +120,16 @@ def run_command(
     else:
         done = counted = Counted(progress_display(quiet=quiet))
         with stopping_on_signals() as stop:
-            run_plan(planned.plan, out, mode=mode, threads=threads, stop=stop, progress=counted)
+            run_plan(
+                planned.plan,
+                out,
+                mode=mode,
+                threads=threads,
+                stop=stop,
+                progress=counted,
+                clone=clone,
+                tell=say if verbose else lambda _: None,
+            )
     seconds = time.monotonic() - started
     if as_json:
         print_json(_document(summary, out, done, seconds))

@@ -12,12 +12,21 @@ from distexpand.errors import VerificationError
 @click.command("verify", short_help="Check OUT: files, config, digests, and its sources.")
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("--sources", is_flag=True, help="Also recompute every tensor from the sources by the recipe.")
+@click.option(
+    "--record", is_flag=True, help="If nothing differs, add digests that the manifest lacks (shared blocks)."
+)
 @model_option
 @threads_option
 @quiet_option
 @json_option
 def verify_command(
-    out: Path, sources: bool, models: tuple[str, ...], threads: int, quiet: bool, as_json: bool
+    out: Path,
+    sources: bool,
+    record: bool,
+    models: tuple[str, ...],
+    threads: int,
+    quiet: bool,
+    as_json: bool,
 ) -> None:
     """Check OUT: files, index and config agree; every tensor has its digest."""
     from distexpand.api import verify_output
@@ -27,7 +36,9 @@ def verify_command(
 
     progress = progress_display(quiet=quiet)
     places = parse_places(models)
-    report = verify_output(out, sources=sources, places=places, threads=threads, progress=progress)
+    report = verify_output(
+        out, sources=sources, record=record, places=places, threads=threads, progress=progress
+    )
     if as_json:
         print_json(report.to_json())
         if not report.ok:

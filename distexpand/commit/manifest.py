@@ -28,7 +28,11 @@ MANIFEST_VERSION = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShardRecord:
-    """A finished shard: bytes, digest, and the digests of its tensors in order of offset."""
+    """A finished shard: bytes, digest, and the digests of its tensors in order of offset.
+
+    As in a receipt, the digest of a tensor that was never read is empty, and the shard's is of
+    its header and of the others.
+    """
 
     name: str
     size: int

@@ -16,7 +16,7 @@ _HUGE_BYTES = 2 * 1024 * 1024
 
 
 def block_buffer(size: int) -> memoryview:
-    """Return `size` bytes of zeroed, page-aligned memory; whole huge pages of it are huge, the rest is not."""
+    """Return `size` bytes of zeroed, page-aligned memory, as far as may be on huge pages."""
     area = mmap.mmap(-1, -(-size // _HUGE_BYTES) * _HUGE_BYTES, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     huge = size // _HUGE_BYTES * _HUGE_BYTES
     if hasattr(mmap, "MADV_HUGEPAGE") and huge:

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Executor, Future, wait
 from contextlib import contextmanager
@@ -10,7 +11,8 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from distexpand.engine.blocks import Block, cut_blocks
-from distexpand.engine.fill import Workspace, digest_pieces, fill_block
+from distexpand.engine.cloning import Ranges, share_copies
+from distexpand.engine.fill import Run, Workspace, digest_pieces, fill_block
 from distexpand.engine.receipt import Receipt
 from distexpand.engine.sharing import shared_blocks
 from distexpand.errors import InterruptedRunError, StorageError
@@ -18,7 +20,7 @@ from distexpand.formats.header import Header
 from distexpand.plan.check import shard_header
 from distexpand.plan.digest_layout import PIECE_BYTES, combined_digest, shard_digest
 from distexpand.plan.model import ShardPlan
-from distexpand.plan.operations import Zero, sources_of
+from distexpand.plan.operations import Operation, Zero, sources_of
 from distexpand.storage.ranges import Attempt, OutputStore, RangeReader, Readers
 
 
@@ -94,18 +96,25 @@ class ShardEngine:
         started = time.monotonic()
         attempt = opened.add(output.begin(shard.name, shard.size))
         used = [self._readers[source] for source in sources_of(shard.operations)]
+        operations, shared = share_copies(shard.operations, attempt, self._readers)
         if not any(reader.is_sparse for reader in used):
-            for offset, length in _written_ranges(shard):
+            for offset, length in _written_ranges(shard, operations):
                 attempt.reserve(offset, length)
         attempt.write(0, memoryview(shard.header))
-        return _Work(shard=shard, header=shard_header(shard), attempt=attempt, used=used, started=started)
+        return _Work(
+            shard=shard,
+            header=shard_header(shard),
+            operations=operations,
+            shared=shared,
+            attempt=attempt,
+            used=used,
+            started=started,
+        )
 
     @contextmanager
     def _submitted(self, works: Sequence["_Work"], advance: Callable[[int], None]) -> Iterator[None]:
         """Give the pool all blocks, and each work those that are written to it."""
-        cut = [
-            cut_blocks(work.header, work.shard.operations, piece_bytes=self._piece_bytes) for work in works
-        ]
+        cut = [cut_blocks(work.header, work.operations, piece_bytes=self._piece_bytes) for work in works]
         futures: list[Future[list[bytes]]] = []
         try:
             for targets in shared_blocks(cut):
@@ -129,9 +138,10 @@ class ShardEngine:
         workspace, (_, first) = self._workspace(), places[0]
         runs = fill_block(first, self._readers, workspace)
         digests = digest_pieces(first, runs, workspace.buffer)
-        for attempt, block in places:
-            for run in runs:
-                attempt.write(block.offset + run.start, workspace.buffer[run.start : run.start + run.length])
+        _write(first, runs, workspace.buffer, places[0][0])
+        advance(first.length)
+        for attempt, block in places[1:]:
+            _write(block, runs, workspace.buffer, attempt, like=places[0])
             advance(block.length)
         return digests
 
@@ -144,10 +154,15 @@ class ShardEngine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Work:
-    """A shard under way: its attempt, the readers that it uses, and the blocks that are written to it."""
+    """A shard under way: its attempt, the readers that it uses, and the blocks that are written to it.
+
+    `operations` are what is left to do beside the ranges that are `shared`.
+    """
 
     shard: ShardPlan
     header: Header
+    operations: Sequence[Operation]
+    shared: Ranges
     attempt: Attempt
     used: list[RangeReader]
     started: float
@@ -181,10 +196,31 @@ class _Opened:
             attempt.__exit__(kind, error, traceback)
 
 
-def _written_ranges(shard: ShardPlan) -> Iterator[tuple[int, int]]:
+def _write(
+    block: Block,
+    runs: Sequence[Run],
+    buffer: memoryview,
+    attempt: Attempt,
+    *,
+    like: tuple[Attempt, Block] | None = None,
+) -> None:
+    """Write a block's runs, or share what can be with a place that has the same bytes already."""
+    for run in runs:
+        start, end = block.offset + run.start, block.offset + run.start + run.length
+        shared_from = shared_to = end
+        if like is not None:
+            other, there = like
+            shared = attempt.share(other, there.offset + run.start, start, run.length)
+            shared_from, shared_to = shared if shared[0] < shared[1] else (end, end)
+        for begin, stop in ((start, shared_from), (shared_to, end)):
+            if begin < stop:
+                attempt.write(begin, buffer[begin - block.offset : stop - block.offset])
+
+
+def _written_ranges(shard: ShardPlan, operations: Sequence[Operation]) -> Iterator[tuple[int, int]]:
     """Yield what of a shard is written, so that space is taken for that alone: zeros stay a hole."""
     start, stop = 0, len(shard.header)
-    for operation in shard.operations:
+    for operation in operations:
         if isinstance(operation, Zero):
             continue
         if operation.offset != stop:
@@ -214,8 +250,8 @@ def _finished(work: _Work, pieces: dict[tuple[int, int], bytes]) -> Receipt:
         reader.check_unchanged()
     _check_header(work.attempt, work.shard)
     work.attempt.finish()
-    tensors = _tensor_digests(work.header, pieces)
-    digest = shard_digest(work.shard.header, (raw for _, raw in tensors))
+    tensors = _tensor_digests(work, pieces)
+    digest = shard_digest(work.shard.header, (raw for _, raw in tensors if raw))
     return Receipt(
         shard=work.shard.name,
         attempt=work.attempt.name,
@@ -226,13 +262,24 @@ def _finished(work: _Work, pieces: dict[tuple[int, int], bytes]) -> Receipt:
     )
 
 
-def _tensor_digests(header: Header, pieces: dict[tuple[int, int], bytes]) -> list[tuple[str, bytes]]:
-    """Return name and digest of each tensor in order of offset; an empty tensor has no piece."""
+def _tensor_digests(work: _Work, pieces: dict[tuple[int, int], bytes]) -> list[tuple[str, bytes]]:
+    """Return name and digest of each tensor in order of offset: of no piece if it is empty.
+
+    A tensor of which a part is shared wasn't read whole and has none, which is no bytes.
+    """
     by_tensor: dict[int, list[bytes]] = {}
     for (tensor, _), digest in sorted(pieces.items()):
         by_tensor.setdefault(tensor, []).append(digest)
-    names = header.in_order()
-    return [(name, combined_digest(by_tensor.get(index, []))) for index, name in enumerate(names)]
+    return [
+        (name, b"" if _is_shared(work, name) else combined_digest(by_tensor.get(index, [])))
+        for index, name in enumerate(work.header.in_order())
+    ]
+
+
+def _is_shared(work: _Work, name: str) -> bool:
+    tensor = work.header.tensors[name]
+    index = bisect_right(work.shared, (tensor.offset + tensor.length - 1, work.shard.size)) - 1
+    return bool(tensor.length) and index >= 0 and work.shared[index][1] > tensor.offset
 
 
 def _check_header(attempt: Attempt, shard: ShardPlan) -> None:

@@ -1,12 +1,14 @@
 """What a plan will take: disk blocks, and memory of the process that runs it."""
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
+from distexpand.engine.blocks import joined_copies
 from distexpand.engine.transforms import needs_torch
+from distexpand.plan.congruence import SHARED_BLOCK
 from distexpand.plan.digest_layout import PIECE_BYTES
 from distexpand.plan.model import Plan, ShardPlan
-from distexpand.plan.operations import Blend, Constant, Copy, Gather, Scale, sources_of
+from distexpand.plan.operations import Copy, Zero
 from distexpand.storage.ranges import RangeReader
 
 _PROCESS_BYTES = 70_000_000
@@ -19,10 +21,18 @@ _TRANSFORM_BYTES_PER_THREAD = 24_000_000
 _PLAN_BYTES_PER_OPERATION = 1_500
 
 
-def disk_bytes(shards: Sequence[ShardPlan], readers: Sequence[RangeReader]) -> int:
-    """Return the bytes that shards will occupy, holes of sparse sources left out."""
+def disk_bytes(
+    shards: Sequence[ShardPlan], readers: Sequence[RangeReader], *, shared: Collection[int] = ()
+) -> int:
+    """Return the bytes that shards will occupy; zeros and holes of sparse sources take none.
+
+    Args:
+        shards: what will be written.
+        readers: the plan's sources.
+        shared: numbers of the sources whose blocks the output can share, which takes none either.
+    """
     data = _DataRanges(readers)
-    return sum(_shard_bytes(shard, readers, data) for shard in shards)
+    return sum(_shard_bytes(shard, readers, data, shared) for shard in shards)
 
 
 def small_file_bytes(plan: Plan) -> int:
@@ -46,14 +56,18 @@ def process_memory_bytes(*, threads: int, transforms: bool) -> int:
     return base
 
 
-def _shard_bytes(shard: ShardPlan, readers: Sequence[RangeReader], data: "_DataRanges") -> int:
-    if not any(readers[source].is_sparse for source in sources_of(shard.operations)):
-        return shard.size
+def _shard_bytes(
+    shard: ShardPlan, readers: Sequence[RangeReader], data: "_DataRanges", shared: Collection[int]
+) -> int:
     total = len(shard.header)
-    for operation in shard.operations:
-        if isinstance(operation, Copy):
+    for operation in joined_copies(shard.operations) if shared else shard.operations:
+        if not isinstance(operation, Copy):
+            total += 0 if isinstance(operation, Zero) else operation.length
+        elif operation.source in shared and not (operation.offset - operation.source_offset) % SHARED_BLOCK:
+            total += min(operation.length, 2 * SHARED_BLOCK)
+        elif readers[operation.source].is_sparse:
             total += data.bytes_within(operation.source, operation.source_offset, operation.length)
-        elif isinstance(operation, Constant | Gather | Scale | Blend):
+        else:
             total += operation.length
     return total
 

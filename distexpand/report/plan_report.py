@@ -64,6 +64,8 @@ def figures_table(summary: PlanSummary, glyphs: Glyphs) -> Table:
     table.add_row("write", bytes_text(summary.bytes_written), _write_remark(summary))
     table.add_row("disk", *_disk_cells(summary))
     table.add_row("memory", bytes_text(summary.expected_peak_memory), "expected peak")
+    if summary.moves:
+        table.add_row("I/O", printable(summary.moves, glyphs), "")
     return table
 
 

@@ -37,7 +37,7 @@ class PlanSummary:
     as often as it is read, `bytes_read_unique` once. `layers_repeated` are layers that
     repeat a source layer used before, `layers_identity` identity blocks (never both);
     `layers_new` is what a trainer of new blocks trains. `disk_free` is `None` where it
-    isn't known.
+    isn't known; `moves` says how bytes would move.
     """
 
     layers_before: int
@@ -60,6 +60,7 @@ class PlanSummary:
     disk_needed: int
     disk_free: int | None
     expected_peak_memory: int
+    moves: str
     findings: tuple[Finding, ...]
 
     def to_json(self) -> dict[str, Any]:
@@ -90,6 +91,7 @@ class PlanSummary:
             },
             "shards": [asdict(shard) for shard in self.shards],
             "disk": {"needed": self.disk_needed, "free": self.disk_free},
+            "io": self.moves,
             "memory": {"expected_peak": self.expected_peak_memory},
             "findings": [asdict(finding) for finding in self.findings],
         }
@@ -102,6 +104,7 @@ def summarise(
     disk_needed: int,
     disk_free: int | None,
     expected_peak_memory: int,
+    moves: str = "",
     findings: tuple[Finding, ...] = (),
 ) -> PlanSummary:
     """Return the figures of a plan; `layers_before` is the base model's number of layers."""
@@ -130,6 +133,7 @@ def summarise(
         disk_needed=disk_needed,
         disk_free=disk_free,
         expected_peak_memory=expected_peak_memory,
+        moves=moves,
         findings=findings,
     )
 

@@ -6,7 +6,7 @@ blocks share one pool of threads. Only the calling thread commits.
 """
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from itertools import islice
@@ -19,9 +19,12 @@ from distexpand.engine.sharing import groups_that_share
 from distexpand.engine.transforms import single_threaded_transforms
 from distexpand.plan.model import ShardPlan
 from distexpand.runner.progress import ProgressSink
+from distexpand.storage.clone import can_clone
+from distexpand.storage.io_path import WORTH_A_TRIAL, choose_reading, choose_writing
 from distexpand.storage.local import LocalOutput
+from distexpand.storage.local_reader import LocalReader
+from distexpand.storage.open_files import allow_open_files
 from distexpand.storage.ranges import RangeReader
-from distexpand.storage.way import Way
 
 DEFAULT_THREADS = 4
 GROUPS_UNDER_WAY = 2
@@ -37,6 +40,8 @@ def run_local(
     threads: int,
     stop: threading.Event,
     progress: ProgressSink,
+    clone: bool = True,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Execute the shards that aren't committed yet and commit each as it comes.
 
@@ -46,6 +51,8 @@ def run_local(
         threads: blocks that are worked on at once.
         stop: set from outside to end between two blocks.
         progress: told of bytes and shards as they are done.
+        clone: whether the output may share blocks with its sources.
+        tell: takes in words how the bytes move.
 
     Raises:
         StorageError: a source isn't the one planned, or reading or writing failed.
@@ -62,19 +69,42 @@ def run_local(
     )
     try:
         with single_threaded_transforms(plan):
+            output = _output(committer, readers, waiting, clone=clone, tell=tell)
             run = _Run(
-                output=LocalOutput(committer.attempts, way=Way.DIRECT),
+                output=output,
                 committer=committer,
                 threads=threads,
                 stop=_Stop(stop),
                 progress=progress,
             )
-            for reader in readers:
-                if hasattr(reader, "read_by"):
-                    reader.read_by(Way.DIRECT)
             run.execute(waiting, readers)
     finally:
         progress.stop()
+
+
+def _output(
+    committer: Committer,
+    readers: Sequence[RangeReader],
+    shards: Sequence[ShardPlan],
+    *,
+    clone: bool,
+    tell: Callable[[str], None],
+) -> LocalOutput:
+    """Choose how bytes move, tell it, and return where attempts are written."""
+    trial = sum(shard.size for shard in shards) >= WORTH_A_TRIAL
+    # A direct reader has a second descriptor; where not all may be open, the plain ones have to do.
+    direct = allow_open_files(2 * len(readers))
+    for path in choose_reading(readers if direct else (), trial=trial):
+        tell(f"reading {path}")
+    writing = choose_writing(committer.attempts, trial=trial)
+    tell(f"writing {writing}")
+    shares = clone and any(
+        isinstance(reader, LocalReader) and can_clone(reader.descriptor, committer.attempts)
+        for reader in readers
+    )
+    if shares:
+        tell("sharing blocks with the sources, which are neither read nor written")
+    return LocalOutput(committer.attempts, way=writing.way, shares=clone)
 
 
 class _Stop:

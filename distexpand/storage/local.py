@@ -49,18 +49,24 @@ def _files_in(folder: Path) -> dict[str, int]:
 class LocalOutput:
     """The folder of an output's attempts, where they live until they get their final name."""
 
-    def __init__(self, attempts: Path, *, key: str | None = None, way: Way = Way.BUFFERED) -> None:
-        """Say where attempts are written.
+    def __init__(
+        self, attempts: Path, *, key: str | None = None, way: Way = Way.BUFFERED, shares: bool = False
+    ) -> None:
+        """Say where attempts are written, and how.
 
-        `key` ends their names, which may then be made once only; random if not given. `way` is
-        how large runs are written.
+        Args:
+            attempts: the folder.
+            key: ends the attempts' names, which may then be made once only; random if not given.
+            way: how large runs are written.
+            shares: whether attempts may share blocks with sources and with one another.
         """
         self._attempts = attempts
         self._key = key
         self._way = way
+        self._shares = shares
         self.location = str(attempts)
 
     def begin(self, final_name: str, size: int) -> LocalAttempt:
         """Create the attempt's file, as large as the final file, all hole."""
         name = f"{final_name}.{self._key or secrets.token_hex(8)}"
-        return LocalAttempt(self._attempts / name, size, way=self._way)
+        return LocalAttempt(self._attempts / name, size, way=self._way, shares=self._shares)

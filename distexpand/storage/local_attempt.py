@@ -12,7 +12,9 @@ import threading
 from pathlib import Path
 from typing import Self
 
+from distexpand.storage.clone import block_size, clone_range
 from distexpand.storage.direct import LEAST_BYTES, direct_part, open_direct
+from distexpand.storage.local_reader import LocalReader
 from distexpand.storage.os_errors import storage_error
 from distexpand.storage.positional import read_fully, write_fully
 from distexpand.storage.way import Way
@@ -21,21 +23,23 @@ from distexpand.storage.way import Way
 class LocalAttempt:
     """An attempt file inside an output's work directory."""
 
-    def __init__(self, path: Path, size: int, *, way: Way = Way.BUFFERED) -> None:
+    def __init__(self, path: Path, size: int, *, way: Way = Way.BUFFERED, shares: bool = False) -> None:
         self._path = path
+        self._shares = shares
         self.name = path.name
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         try:
-            self._descriptor = os.open(path, flags, 0o666)
+            self.descriptor = os.open(path, flags, 0o666)
         except OSError as error:
             raise storage_error("create", path, error) from None
         try:
-            os.ftruncate(self._descriptor, size)
+            os.ftruncate(self.descriptor, size)
         except OSError as error:
-            os.close(self._descriptor)
+            os.close(self.descriptor)
             path.unlink(missing_ok=True)
             raise storage_error("create", path, error) from None
         self._direct = open_direct(path, os.O_WRONLY) if way is Way.DIRECT else None
+        self.way = Way.BUFFERED if self._direct is None else Way.DIRECT
         self._ends = _Ends()
 
     def reserve(self, offset: int, length: int) -> None:
@@ -43,10 +47,25 @@ class LocalAttempt:
         if length == 0:
             return
         try:
-            _allocate(self._descriptor, offset, length)
+            _allocate(self.descriptor, offset, length)
         except OSError as error:
             if error.errno not in {errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS}:
                 raise storage_error("reserve space", self._path, error) from None
+
+    def share(self, source: object, source_offset: int, offset: int, length: int) -> tuple[int, int]:
+        """Have whole blocks of a range in common with a local source or attempt, as far as possible."""
+        nothing = (offset, offset)
+        if not self._shares or not isinstance(source, LocalReader | LocalAttempt):
+            return nothing
+        block = block_size(self.descriptor)
+        start, stop = -(-offset // block) * block, (offset + length) // block * block
+        if (offset - source_offset) % block or start >= stop:
+            return nothing
+        from_offset = source_offset + start - offset
+        shared = clone_range(
+            source.descriptor, from_offset, stop - start, self.descriptor, start, path=self._path
+        )
+        return (start, stop) if shared else nothing
 
     def write(self, offset: int, buffer: memoryview) -> None:
         """Write the whole buffer at `offset`; ragged ends beside a direct run wait for the end."""
@@ -58,26 +77,26 @@ class LocalAttempt:
             if self._ends.is_full:
                 self._write_ends()
             return
-        write_fully(self._descriptor, self._path, offset, buffer)
+        write_fully(self.descriptor, self._path, offset, buffer)
         if len(buffer) >= LEAST_BYTES:
             # What is still dirty begins its way to the disk; what is clean leaves the cache.
-            os.posix_fadvise(self._descriptor, offset, len(buffer), os.POSIX_FADV_DONTNEED)
+            os.posix_fadvise(self.descriptor, offset, len(buffer), os.POSIX_FADV_DONTNEED)
 
     def _write_ends(self) -> None:
         for offset, end in self._ends.take():
-            write_fully(self._descriptor, self._path, offset, memoryview(end))
+            write_fully(self.descriptor, self._path, offset, memoryview(end))
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
         """Fill the buffer with what was written."""
         self._write_ends()
-        read_fully(self._descriptor, self._path, offset, buffer)
+        read_fully(self.descriptor, self._path, offset, buffer)
 
     def finish(self) -> None:
         """Sync the file to disk."""
         self._write_ends()
         try:
-            os.fsync(self._descriptor)
-            os.posix_fadvise(self._descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+            os.fsync(self.descriptor)
+            os.posix_fadvise(self.descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
         except OSError as error:
             raise storage_error("sync", self._path, error) from None
 
@@ -85,7 +104,7 @@ class LocalAttempt:
         """Close the file."""
         if self._direct is not None:
             os.close(self._direct)
-        os.close(self._descriptor)
+        os.close(self.descriptor)
 
     def __enter__(self) -> Self:
         return self

@@ -28,14 +28,15 @@ class LocalReader:
     """A source file on a local or mounted file system."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self.path = path
         try:
-            self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            self._opened = os.fstat(self._descriptor)
+            self.descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            self._opened = os.fstat(self.descriptor)
         except OSError as error:
             raise storage_error("open", path, error) from None
         self.size = self._opened.st_size
         self.version = str(self._opened.st_mtime_ns)
+        self.device = self._opened.st_dev
         self.is_sparse = allocated_bytes(self._opened) < self.size
         self.alignment = 1
         self._direct: int | None = None
@@ -47,7 +48,7 @@ class LocalReader:
         Only before the first read of several threads.
         """
         if way is Way.DIRECT and self._direct is None:
-            self._direct = _open_direct(self._path, self._opened)
+            self._direct = _open_direct(self.path, self._opened)
         if way is not Way.DIRECT and self._direct is not None:
             os.close(self._direct)
             self._direct = None
@@ -60,11 +61,11 @@ class LocalReader:
         """Fill the buffer from `offset`."""
         start, stop = direct_part(offset, buffer) if self._direct is not None else (0, 0)
         if self._direct is not None and start < stop:
-            read_fully(self._descriptor, self._path, offset, buffer[:start])
-            read_fully(self._direct, self._path, offset + start, buffer[start:stop])
-        read_fully(self._descriptor, self._path, offset + stop, buffer[stop:])
+            read_fully(self.descriptor, self.path, offset, buffer[:start])
+            read_fully(self._direct, self.path, offset + start, buffer[start:stop])
+        read_fully(self.descriptor, self.path, offset + stop, buffer[stop:])
         if self._drops_behind and len(buffer) - stop >= LEAST_BYTES:
-            os.posix_fadvise(self._descriptor, offset, len(buffer), os.POSIX_FADV_DONTNEED)
+            os.posix_fadvise(self.descriptor, offset, len(buffer), os.POSIX_FADV_DONTNEED)
 
     def data_ranges(self, offset: int, length: int) -> Iterator[tuple[int, int]]:
         """Yield the parts of a range that aren't holes, as the file system tells them."""
@@ -83,30 +84,30 @@ class LocalReader:
 
     def _seek(self, offset: int, whence: int) -> int | None:
         try:
-            return os.lseek(self._descriptor, offset, whence)
+            return os.lseek(self.descriptor, offset, whence)
         except OSError as error:
             if error.errno == errno.ENXIO:
                 return None
             if error.errno in {errno.EINVAL, errno.EOPNOTSUPP}:
                 return offset if whence == os.SEEK_DATA else None
-            raise storage_error("read", self._path, error) from None
+            raise storage_error("read", self.path, error) from None
 
     def check_unchanged(self) -> None:
         """Compare size and time of last change with those at opening, also of the file of that name now."""
         try:
-            for now in (os.fstat(self._descriptor), self._path.stat()):
+            for now in (os.fstat(self.descriptor), self.path.stat()):
                 if _identity(now) != _identity(self._opened):
                     raise StorageError(
-                        f"{self._path}: changed while it was read",
+                        f"{self.path}: changed while it was read",
                         hint="Wait until nothing writes to the source, then plan and run again.",
                     )
         except OSError as error:
-            raise storage_error("read", self._path, error) from None
+            raise storage_error("read", self.path, error) from None
 
     def close(self) -> None:
         """Close the file."""
         self.read_by(Way.BUFFERED)
-        os.close(self._descriptor)
+        os.close(self.descriptor)
 
 
 def _identity(status: os.stat_result) -> tuple[int, int, int, int]:

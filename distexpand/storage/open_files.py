@@ -11,15 +11,16 @@ _OTHER_FILES = 128
 """Beside the sources: attempts, journal, libraries, what the caller has open."""
 
 
-def allow_open_files(count: int) -> None:
+def allow_open_files(count: int) -> bool:
     """Raise the soft limit so that `count` files may be open, as far as the hard limit lets us.
 
-    Where it doesn't, opening fails later, with an error that names file and limit.
+    Return whether they may. Where not, opening fails later, with an error that names file and limit.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = count + _OTHER_FILES
     if soft == resource.RLIM_INFINITY or soft >= wanted:
-        return
+        return True
     allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, allowed), hard))
+    return allowed >= wanted

@@ -86,6 +86,17 @@ class Attempt(Protocol):
         """
         ...
 
+    def share(self, source: object, source_offset: int, offset: int, length: int) -> tuple[int, int]:
+        """Have bytes in common with a source or another attempt, without moving them.
+
+        Return begin and end of what is shared now, which may be less than was asked for and
+        is empty where nothing can be. The rest has to be written.
+
+        Raises:
+            StorageError: there is no space.
+        """
+        ...
+
     def write(self, offset: int, buffer: memoryview) -> None:
         """Write the whole buffer at `offset`; several threads may write at once.
 

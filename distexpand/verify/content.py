@@ -1,10 +1,11 @@
 """Content: are the bytes those of the manifest, and those that the recipe makes of the sources."""
 
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import zip_longest
 from pathlib import Path
 
-from distexpand.commit.manifest import MANIFEST_NAME, Manifest
+from distexpand.commit.manifest import MANIFEST_NAME, Manifest, ShardRecord
 from distexpand.formats.header import parse_header
 from distexpand.intake.pins import digest as sha256
 from distexpand.intake.pins import read_header
@@ -19,47 +20,65 @@ from distexpand.verify.digests import file_digests, planned_digests
 from distexpand.verify.report import Difference
 
 
-def check_content(
+def read_content(
     output: Path,
     manifest: Manifest,
     *,
     skip: Container[str] = (),
     threads: int,
     progress: ProgressSink,
-) -> Iterator[Difference]:
-    """Yield every tensor whose bytes on disk don't have the manifest's digest; `skip` names broken files.
+) -> tuple[Manifest, list[Difference]]:
+    """Read every tensor and compare it with its digest; `skip` names broken files.
 
     Every byte is read, holes too.
+
+    Returns:
+        The manifest with the digests that it lacked, and a difference for every tensor whose
+        bytes aren't those of its digest.
     """
-    store = LocalSource(output)
+    shards, differences = [], []
     for shard in manifest.shards:
         if shard.name in skip:
+            shards.append(shard)
             continue
-        raw, size = read_header(store, shard.name)
-        header = parse_header(raw, file_size=size, origin=shard.name)
-        reader = store.open(shard.name)
-        try:
-            digests = file_digests(header, reader, threads=threads, advance=progress.advance)
-        finally:
-            reader.close()
-        progress.advance(len(raw))
-        progress.shard_done(shard.name)
-        wrong = [name for name, digest in digests.items() if shard.tensors.get(name) != digest]
-        whole = shard_digest(raw, map(bytes.fromhex, digests.values()))
-        if not wrong and whole.hex() != shard.digest:
-            yield Difference(
-                check="content",
-                file=shard.name,
-                tensor="",
-                message="the header isn't the one that was written (digest differs)",
-            )
-        for name in wrong:
-            yield Difference(
-                check="content",
-                file=shard.name,
-                tensor=name,
-                message="the bytes on disk aren't those that were written (digest differs)",
-            )
+        raw, digests = _shard_digests(output, shard, threads=threads, progress=progress)
+        found = [*_content_differences(shard, raw, digests)]
+        differences += found
+        shards.append(shard if found else _completed(shard, raw, digests))
+    return replace(manifest, shards=tuple(shards)), differences
+
+
+def _shard_digests(
+    output: Path, shard: ShardRecord, *, threads: int, progress: ProgressSink
+) -> tuple[bytes, dict[str, str]]:
+    """Return a file's header and the digests of its tensors as they are on disk."""
+    store = LocalSource(output)
+    raw, size = read_header(store, shard.name)
+    header = parse_header(raw, file_size=size, origin=shard.name)
+    reader = store.open(shard.name)
+    try:
+        digests = file_digests(header, reader, threads=threads, advance=progress.advance)
+    finally:
+        reader.close()
+    progress.advance(len(raw))
+    progress.shard_done(shard.name)
+    return raw, digests
+
+
+def _content_differences(shard: ShardRecord, raw: bytes, digests: Mapping[str, str]) -> Iterator[Difference]:
+    known = {name: digest for name, digest in digests.items() if shard.tensors.get(name) != ""}
+    wrong = [name for name, digest in known.items() if shard.tensors.get(name) != digest]
+    if not wrong and shard_digest(raw, map(bytes.fromhex, known.values())).hex() != shard.digest:
+        message = "the header isn't the one that was written (digest differs)"
+        yield Difference(check="content", file=shard.name, tensor="", message=message)
+    for name in wrong:
+        message = "the bytes on disk aren't those that were written (digest differs)"
+        yield Difference(check="content", file=shard.name, tensor=name, message=message)
+
+
+def _completed(shard: ShardRecord, raw: bytes, digests: Mapping[str, str]) -> ShardRecord:
+    whole = shard_digest(raw, map(bytes.fromhex, digests.values()))
+    return replace(shard, digest=whole.hex(), tensors=dict(digests))
 
 
 def check_against_sources(
@@ -72,7 +91,7 @@ def check_against_sources(
 ) -> Iterator[Difference]:
     """Yield every tensor whose digest isn't what the recipe makes of the sources.
 
-    The output's bytes are compared with the manifest by `check_content`; here the manifest
+    The output's bytes are compared with the manifest by `read_content`; here the manifest
     is compared with a computation from the sources.
     """
     recorded = {name: digest for shard in manifest.shards for name, digest in shard.tensors.items()}

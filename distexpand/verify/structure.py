@@ -56,6 +56,18 @@ def leftovers(output: Path) -> tuple[str, ...]:
     )
 
 
+def unrecorded(manifest: Manifest) -> tuple[str, ...]:
+    """Say how many tensors the manifest has no digest of."""
+    count = sum(not digest for shard in manifest.shards for digest in shard.tensors.values())
+    if not count:
+        return ()
+    note = (
+        f"{count:,} tensors share blocks with their sources and had never been read: the manifest has no "
+        "digests of them; `distexpand verify --record` adds those that it finds"
+    )
+    return (note,)
+
+
 def check_structure(output: Path, manifest: Manifest) -> Iterator[Difference]:
     """Yield what is wrong with files, headers, index and config."""
     broken = [
