@@ -87,6 +87,7 @@ def test_the_json_document_has_these_keys():
         "bytes",
         "shards",
         "disk",
+        "io",
         "memory",
         "findings",
     ]
