@@ -29,12 +29,14 @@ class LayerStack:
     "num_hidden_layers")` for a nested one; `count_paths` to every place that holds the same
     count. `companions` are further prefixes whose numbers are those of the same layers;
     `beyond` is the number of layers stored behind the count, `unclear` the
-    prefixes of numbers beside the stack that may or may not be its layers'.
+    prefixes of numbers beside the stack that may or may not be its layers'. The config counts
+    `blocks` for each layer.
     """
 
     prefix: str
     num_layers: int
     count_path: tuple[str, ...]
+    blocks: int = 1
     also_counted: tuple[tuple[str, ...], ...] = ()
     companions: tuple[str, ...] = ()
     beyond: int = 0
@@ -106,6 +108,7 @@ def _stack(found: Found) -> LayerStack:
         prefix=found.prefix,
         num_layers=found.count.value,
         count_path=found.count.path,
+        blocks=found.count.blocks,
         also_counted=found.also_counted,
         companions=found.companions,
         beyond=found.length - found.count.value,
