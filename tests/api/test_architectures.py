@@ -60,7 +60,7 @@ def test_layers_in_another_order_run_as_what_they_were(tmp_path: Path, auto: Aut
 
 def test_layers_that_a_config_counts_in_parts_stay_in_their_sections(tmp_path: Path) -> None:
     _expand_and_judge(tmp_path, "causal", "dory", STACK)
-    with pytest.raises(ArchitectureError, match=r"'n_input_layers' can't express .* whose section is 'input'"):
+    with pytest.raises(ArchitectureError, match=r"'n_input_layers' can't .* whose section is 'input'"):
         plan_expansion(ODD[0], origin="r", places={"m": str(tmp_path / "m")})
 
 
