@@ -8,6 +8,7 @@ experts inside a layer are never taken for layers.
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from distexpand.architecture.counts import COUNT_KEYS
@@ -18,6 +19,12 @@ __all__ = ["COUNT_KEYS", "LayerStack", "find_layer_stack", "find_layer_stacks"]
 
 _NUMBER = re.compile(r"0|[1-9][0-9]{0,8}")
 """At most nine digits: a stranger's name mustn't cost anything to read as a number."""
+
+
+@lru_cache(maxsize=1024)
+def _is_number(text: str) -> bool:
+    """Whether a part of a name is a number; the same few stand in very many names."""
+    return _NUMBER.fullmatch(text) is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,12 +62,12 @@ class LayerStack:
         """
         if name.startswith(self.prefix):
             number, dot, suffix = name[len(self.prefix) :].partition(".")
-            if dot and suffix and _NUMBER.fullmatch(number):
+            if dot and suffix and _is_number(number):
                 return int(number), suffix
         for companion in self.companions:
             if name.startswith(companion):
                 number, dot, rest = name[len(companion) :].partition(".")
-                if _NUMBER.fullmatch(number) and bool(dot) == bool(rest):
+                if _is_number(number) and bool(dot) == bool(rest):
                     return int(number), f"{companion}*{dot}{rest}"
         return None
 
