@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from distexpand.architecture.blocks import in_blocks
 from distexpand.architecture.config_foreign import refuse_foreign_lists
 from distexpand.architecture.config_lists import by_layer, collect, entry, every_layer
 from distexpand.architecture.config_names import follow_names, layer_names
@@ -65,7 +66,7 @@ def remap_config(
     targets = follow_targets(config, stack, sources.origins)
     guessed, findings = follow_indices(sources.levels, known, stack.num_layers, sources.origins)
     for path, value in {**guessed, **lists, **fitted}.items():
-        put(level, path, value)
+        put(level, path, in_blocks(path, look_up(level, path), value, stack.num_layers, stack.blocks))
     result |= targets
     _set_counts(result, stack, len(layers))
     findings += report_places(config, stack, sources.origins)
@@ -159,4 +160,4 @@ def _inner(config: dict[str, Any], stack: LayerStack) -> dict[str, Any]:
 def _set_counts(config: dict[str, Any], stack: LayerStack, count: int) -> None:
     for path in stack.count_paths:
         if type(look_up(config, ".".join(path))) is int:
-            put(config, ".".join(path), count)
+            put(config, ".".join(path), count * stack.blocks)

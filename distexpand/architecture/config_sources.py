@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from distexpand.architecture.blocks import in_layers
 from distexpand.architecture.counts import with_decoder_count
 from distexpand.architecture.layer_rules import LayerRule, Origin
 from distexpand.architecture.layer_rules_fit import Layers, completed
@@ -58,11 +59,11 @@ class Sources:
 
 
 def config_level(config: Mapping[str, Any], stack: LayerStack) -> Mapping[str, Any]:
-    """Return the level of the config that holds the stack's layer count."""
+    """Return the level of the config that holds the stack's layer count, in layers."""
     level = config
     for key in stack.count_path[:-1]:
         level = level[key]
-    return level
+    return in_layers(level, stack.num_layers, stack.blocks)
 
 
 def layers_of(config: Mapping[str, Any], stack: LayerStack) -> Layers:

@@ -40,11 +40,15 @@ _ABSENT_DECODER_COUNT = frozenset({"t5", "mt5", "umt5", "longt5", "switch_transf
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Count:
-    """A layer count: the keys that lead to it, and whether it is the length of what lies there."""
+    """A layer count: the keys that lead to it, and whether it is the length of what lies there.
+
+    What lies there counts `blocks` for each of the `value` layers.
+    """
 
     path: tuple[str, ...]
     value: int
     by_length: bool = False
+    blocks: int = 1
 
     @property
     def key(self) -> str:

@@ -50,6 +50,28 @@ def leading_with_step(count: str, step: str, first: str, rest: str) -> Kind:
     return Kind(expand, fit)
 
 
+def sections(keys: tuple[str, str, str], words: tuple[str, str, str]) -> Kind:
+    """The first layers are of one section, the last of another, those between of a third.
+
+    `keys` count them in the order of the layers; a null under the second one means the rest.
+    """
+    first, middle, last = keys
+
+    def expand(values: Values, n: int) -> Facts:
+        rest = n - values[first] - values[last]
+        between = rest if values[middle] is None else values[middle]
+        gap = rest - between
+        lengths = values[first], between, gap, values[last]
+        sections = words[0], words[1], "none", words[2]
+        return tuple(word for word, length in zip(sections, lengths, strict=True) for _ in range(length))
+
+    def fit(wanted: Facts, values: Values, _: Sequence[Origin]) -> Iterator[Change]:
+        lengths = {key: len(_where(wanted, word)) for key, word in zip(keys, words, strict=True)}
+        yield {key: length for key, length in lengths.items() if values[key] is not None}
+
+    return Kind(expand, fit)
+
+
 def every(key: str, hit: str, miss: str, *, shift: int = 1) -> Kind:
     """Layer i is `hit` where i + `shift` is a multiple of `key`; 0 hits none.
 

@@ -151,7 +151,7 @@ LIST_RULES = (
     _types(
         "muse_glimmer_text muse_spark_text", formula(lambda _, i, n: SLIDING if (n - 1 - i) % 4 else FULL)
     ),
-    _types("olmo3", _each(4)),
+    _types("dory olmo3", _each(4)),
     _types("olmo_hybrid", formula(lambda _, i, n: FULL if i % 4 == 3 or (n < 4 and i == n - 1) else LINEAR)),  # noqa: PLR2004
     _types(
         "qwen3_next qwen3_5 qwen3_5_text qwen3_5_moe qwen3_5_moe_text",

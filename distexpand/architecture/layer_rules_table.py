@@ -36,6 +36,7 @@ from distexpand.architecture.layer_rules_kinds import (
     leading,
     periodic,
     runs,
+    sections,
     sparse_steps,
 )
 from distexpand.architecture.layer_rules_lists import LIST_RULES
@@ -145,6 +146,12 @@ _VALUE_RULES = (
         "inkling2 inkling2_text",
         every("n_layers_per_attn_res_block", "starts a block", "goes on with one", shift=0),
         {"n_layers_per_attn_res_block": 6},
+    ),
+    _row(
+        "section",
+        "dory",
+        sections(("n_input_layers", "n_recurrent_layers", "n_output_layers"), ("input", "looped", "output")),
+        {"n_input_layers": None, "n_recurrent_layers": None, "n_output_layers": None},
     ),
     # depth, index, and bonds between layers
     _row(

@@ -122,6 +122,10 @@ FACTS: tuple[Fact, ...] = (
     # the stream is normalised by each layer and by the final norm, so norms of one are neutral
     gain("input_layernorm", model="minimax"),
     gain("post_attention_layernorm", model="minimax"),
+    # nGPT goes from the normalised stream towards a part's result by this much. By nothing it stays there,
+    # and whatever follows normalises the stream, too: the same but for the epsilon of one more norm
+    shift("lambda_1", beside="self_attn.sqk"),
+    shift("lambda_2", beside="self_attn.sqk"),
     # norms that parts read through, beside those whose names say so
     norm("input_layernorm.N"),
     norm("post_attention_layernorm.N"),

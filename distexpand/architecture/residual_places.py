@@ -34,8 +34,14 @@ def _with_scales_above_zero(config: Mapping[str, Any], _: int, __: bool) -> str:
     return f"the stream is multiplied by {wrong[0]!r}, which isn't above zero" if wrong else ""
 
 
+def _not_on_the_embeddings(_: Mapping[str, Any], index: int, __: bool) -> str:
+    """All that follows a layer normalises the stream. Twice is as good as once, but for what is near zero."""
+    return "" if index else "it would normalise the embeddings, of which those near zero aren't the same then"
+
+
 PLACE_RULES: Mapping[str, PlaceRule] = {
     "beam": _only_at_the_end,
+    "dory": _not_on_the_embeddings,
     "inkling2": _not_where_a_block_of_layers_begins,
     "inkling2_text": _not_where_a_block_of_layers_begins,
     "minimax": _with_scales_above_zero,

@@ -8,6 +8,7 @@ experts inside a layer are never taken for layers.
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from distexpand.architecture.counts import COUNT_KEYS
@@ -20,6 +21,12 @@ _NUMBER = re.compile(r"0|[1-9][0-9]{0,8}")
 """At most nine digits: a stranger's name mustn't cost anything to read as a number."""
 
 
+@lru_cache(maxsize=1024)
+def _is_number(text: str) -> bool:
+    """Whether a part of a name is a number; the same few stand in very many names."""
+    return _NUMBER.fullmatch(text) is not None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerStack:
     """Where a model's layers are.
@@ -29,12 +36,14 @@ class LayerStack:
     "num_hidden_layers")` for a nested one; `count_paths` to every place that holds the same
     count. `companions` are further prefixes whose numbers are those of the same layers;
     `beyond` is the number of layers stored behind the count, `unclear` the
-    prefixes of numbers beside the stack that may or may not be its layers'.
+    prefixes of numbers beside the stack that may or may not be its layers'. The config counts
+    `blocks` for each layer.
     """
 
     prefix: str
     num_layers: int
     count_path: tuple[str, ...]
+    blocks: int = 1
     also_counted: tuple[tuple[str, ...], ...] = ()
     companions: tuple[str, ...] = ()
     beyond: int = 0
@@ -53,12 +62,12 @@ class LayerStack:
         """
         if name.startswith(self.prefix):
             number, dot, suffix = name[len(self.prefix) :].partition(".")
-            if dot and suffix and _NUMBER.fullmatch(number):
+            if dot and suffix and _is_number(number):
                 return int(number), suffix
         for companion in self.companions:
             if name.startswith(companion):
                 number, dot, rest = name[len(companion) :].partition(".")
-                if _NUMBER.fullmatch(number) and bool(dot) == bool(rest):
+                if _is_number(number) and bool(dot) == bool(rest):
                     return int(number), f"{companion}*{dot}{rest}"
         return None
 
@@ -106,6 +115,7 @@ def _stack(found: Found) -> LayerStack:
         prefix=found.prefix,
         num_layers=found.count.value,
         count_path=found.count.path,
+        blocks=found.count.blocks,
         also_counted=found.also_counted,
         companions=found.companions,
         beyond=found.length - found.count.value,

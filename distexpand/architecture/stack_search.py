@@ -12,6 +12,7 @@ from dataclasses import replace
 from itertools import groupby
 from typing import Any
 
+from distexpand.architecture.blocks import counts_of_blocks
 from distexpand.architecture.counts import (
     DECODER_COUNTS,
     ENCODER_COUNTS,
@@ -37,7 +38,8 @@ def search(names: Iterable[str], config: Mapping[str, Any], *, origin: str) -> l
     """
     names = list(names)
     runs = number_runs(names)
-    counts = layer_counts(config)
+    said = layer_counts(config)
+    counts = [*said, *counts_of_blocks(names, config, said, runs)]
     has_decoder = any(is_decoder(run.prefix) for run in runs)
     extra = extra_layers(names, runs)
     found = [
@@ -49,7 +51,7 @@ def search(names: Iterable[str], config: Mapping[str, Any], *, origin: str) -> l
     ]
     best = [max(group, key=_fitness) for _, group in groupby(found, key=lambda stack: stack.prefix)]
     if not best:
-        raise _no_run(runs, counts, config, origin)
+        raise _no_run(runs, said, config, origin)
     strong = [stack for stack in best if stack.score >= 0] or best
     together = _with_companions(strong)
     prefixes = [stack.prefix for stack in together]
@@ -141,7 +143,7 @@ def _also_counted(
         count.path
         for count in layer_counts(config)
         if not count.by_length
-        and count.value == stack.count.value
+        and count.value == stack.count.value * stack.count.blocks
         and count.path != stack.count.path
         and (
             (count.path[:-1] == inner and count.key in own)

@@ -28,6 +28,8 @@ _MAX_COUNT = 2**63 - 1
 _KINDS_KEPT = 4096
 """Kinds of tensors that are remembered: hundreds of thousands of tensors are of a few dozen."""
 
+_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+
 _TENSOR_KEYS = {"dtype", "shape", "data_offsets"}
 
 
@@ -91,7 +93,7 @@ def parse_header(raw: bytes, *, file_size: int, origin: str) -> Header:
         raise CheckpointError(f"{origin}: the safetensors header doesn't begin with '{{'")
     document = load_json_object(raw[LENGTH_BYTES:], origin=f"{origin}: header")
     metadata = _parse_metadata(document.pop("__metadata__", None), origin)
-    tensors = {name: _parse_tensor(name, entry, len(raw), origin) for name, entry in document.items()}
+    tensors = _parse_tensors(document, len(raw), origin)
     _check_contiguous(tensors, len(raw), file_size, origin)
     return Header(size=len(raw), metadata=metadata, tensors=tensors)
 
@@ -111,13 +113,13 @@ def encode_header(
         alignment: bytes; the data's first offset is a multiple of it, plus `remainder`.
         remainder: bytes.
     """
-    document: dict[str, Any] = {"__metadata__": dict(sorted(metadata.items()))} if metadata else {}
+    members = [f'"__metadata__":{_encode(dict(sorted(metadata.items())))}'] if metadata else []
     position = 0
     for name, dtype, shape in tensors:
-        end = position + tensor_bytes(dtype, shape)
-        document[name] = {"dtype": dtype.value, "shape": list(shape), "data_offsets": [position, end]}
-        position = end
-    text = json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode()
+        kind, length = _kind_text(dtype, shape)
+        members.append(f'{_encode(name)}:{{{kind},"data_offsets":[{position},{position + length}]}}')
+        position += length
+    text = f"{{{','.join(members)}}}".encode()
     padding = (remainder - LENGTH_BYTES - len(text)) % alignment
     return (len(text) + padding).to_bytes(LENGTH_BYTES, "little") + text + b" " * padding
 
@@ -135,6 +137,12 @@ def tensor_bytes(dtype: DType, shape: tuple[int, ...]) -> int:
     return bits // 8
 
 
+@lru_cache(maxsize=_KINDS_KEPT)
+def _kind_text(dtype: DType, shape: tuple[int, ...]) -> tuple[str, int]:
+    """Return how a header says dtype and shape, and the bytes."""
+    return f'"dtype":"{dtype.value}","shape":{_encode(list(shape))}', tensor_bytes(dtype, shape)
+
+
 def _parse_metadata(entry: Any, origin: str) -> dict[str, str]:
     if entry is None:
         return {}
@@ -143,12 +151,15 @@ def _parse_metadata(entry: Any, origin: str) -> dict[str, str]:
     return entry
 
 
-def _parse_tensor(name: str, entry: Any, data_start: int, origin: str) -> TensorHeader:
-    """Parse one tensor's entry; what is shown in an error is put together only then."""
+def _parse_tensors(document: dict[str, Any], data_start: int, origin: str) -> dict[str, TensorHeader]:
+    """Parse every tensor's entry; what is shown in an error is put together only then."""
+    tensors, name = {}, ""
     try:
-        return _tensor_header(entry, data_start)
+        for name, entry in document.items():  # the error names it
+            tensors[name] = _tensor_header(entry, data_start)
     except CheckpointError as error:
         raise CheckpointError(f"{origin}: tensor {brief(name)}: {error.message}") from None
+    return tensors
 
 
 def _tensor_header(entry: Any, data_start: int) -> TensorHeader:
@@ -161,15 +172,20 @@ def _tensor_header(entry: Any, data_start: int) -> TensorHeader:
             f"unknown dtype {brief(entry['dtype'])}; known are {', '.join(d.value for d in DType)}"
         )
     offsets = _sizes(entry["data_offsets"], "data_offsets")
+    if len(offsets) != 2 or offsets[1] - offsets[0] != expected:  # noqa: PLR2004
+        raise _wrong_offsets(offsets, dtype, shape, expected)
+    return TensorHeader(dtype, shape, data_start + offsets[0], expected)
+
+
+def _wrong_offsets(
+    offsets: tuple[int, ...], dtype: DType, shape: tuple[int, ...], expected: int
+) -> CheckpointError:
     if len(offsets) != 2 or offsets[0] > offsets[1]:  # noqa: PLR2004
-        raise CheckpointError(f"data_offsets {brief(list(offsets))} are not a begin and an end")
-    begin, end = offsets
-    if end - begin != expected:
-        raise CheckpointError(
-            f"{dtype.value} of shape {brief(list(shape))} has {expected} bytes, "
-            f"its data_offsets hold {end - begin}"
-        )
-    return TensorHeader(dtype, shape, data_start + begin, expected)
+        return CheckpointError(f"data_offsets {brief(list(offsets))} are not a begin and an end")
+    return CheckpointError(
+        f"{dtype.value} of shape {brief(list(shape))} has {expected} bytes, "
+        f"its data_offsets hold {offsets[1] - offsets[0]}"
+    )
 
 
 @lru_cache(maxsize=_KINDS_KEPT)

@@ -60,6 +60,8 @@ def _read_indexed(store: SourceStore, files: dict[str, int], index_name: str) ->
 
 
 def _check_index(weight_map: dict[str, str], catalog: Catalog, origin: str) -> None:
+    if weight_map == {name: entry.file for name, entry in catalog.tensors.items()}:
+        return
     for name, shard in weight_map.items():
         entry = catalog.tensors.get(name)
         if entry is None or entry.file != shard:

@@ -40,11 +40,11 @@ def check_layers(recipe: Recipe, models: Mapping[ModelRef, SourceModel]) -> None
     used = dict.fromkeys((s.model, s.layer or 0) for part in recipe.layers for s in used_sources(part))
     for ref in dict.fromkeys(ref for ref, _ in used):
         _check_kind(base, models[ref])
-    known, sets = _shapes(base), [_lasting(layer) for layer in base.layers]
-    for ref, index in used:
-        if ref != base.model:
-            _check_names(base, models[ref], index, sets)
-            _check_shapes(base, models[ref], index, known)
+    foreign = [(ref, index) for ref, index in used if ref != base.model]
+    known, sets = (_shapes(base), [_lasting(layer) for layer in base.layers]) if foreign else ({}, [])
+    for ref, index in foreign:
+        _check_names(base, models[ref], index, sets)
+        _check_shapes(base, models[ref], index, known)
     for source in used_sources(recipe.head):
         _check_beyond(base, models.get(source.model, base))
 

@@ -172,4 +172,10 @@ def terms_of(operation: Scale | Blend) -> tuple[Term, ...]:
 
 def sources_of(operations: Iterable[Operation]) -> list[int]:
     """Return the numbers of the source files that operations read, each once, in order."""
-    return sorted({source for operation in operations for source, _, _ in source_terms(operation)})
+    found: set[int] = set()
+    for operation in operations:
+        if isinstance(operation, Copy):  # nearly all are
+            found.add(operation.source)
+        else:
+            found.update(source for source, _, _ in source_terms(operation))
+    return sorted(found)

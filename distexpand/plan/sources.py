@@ -61,8 +61,8 @@ def source_model(
     layers: dict[int, dict[str, TensorEntry]] = defaultdict(dict)
     before: dict[str, TensorEntry] = {}
     after: dict[str, TensorEntry] = {}
-    for name, entry in sorted(catalog.tensors.items()):
-        place = found.split(name)
+    for name in sorted(catalog.tensors):
+        entry, place = catalog.tensors[name], found.split(name)
         if place is not None:
             layers[place[0]][place[1]] = entry
         else:

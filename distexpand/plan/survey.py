@@ -128,7 +128,9 @@ def _attributes(model: SourceModel, lists: Sequence[str], rules: Sequence[LayerR
     for path in stack.count_paths:
         if type(look_up(model.config, ".".join(path))) is int:
             yield Attribute(
-                key=".".join(path), value=str(stack.num_layers), becomes="the new number of layers"
+                key=".".join(path),
+                value=str(stack.num_layers * stack.blocks),
+                becomes="the new number of layers" + (f" times {stack.blocks}" if stack.blocks > 1 else ""),
             )
     for key in lists:
         yield Attribute(key=key, value=brief(look_up(level, key)), becomes="entries follow their layers")

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from distexpand.errors import RecipeError
 from distexpand.formats.catalog import TensorEntry
@@ -16,9 +16,11 @@ SourceNumber: TypeAlias = Callable[[str, str], int]
 _TAME = (2.0**-10, 2.0**10)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OutputTensor:
-    """One tensor of the output; its operation's offset is 0 until it is packed."""
+class OutputTensor(NamedTuple):
+    """One tensor of the output; its operation's offset is 0 until it is packed.
+
+    A tuple for the same reason as `TensorHeader`.
+    """
 
     name: str
     dtype: DType

@@ -146,7 +146,7 @@ def _shard_figures(shard: ShardPlan) -> ShardFigures:
     """Read the number of tensors off the header, the one place that has it."""
     end = _LENGTH_PREFIX + int.from_bytes(shard.header[:_LENGTH_PREFIX], "little")
     entries = json.loads(shard.header[_LENGTH_PREFIX:end])
-    return ShardFigures(name=shard.name, size=shard.size, tensors=len(entries.keys() - {"__metadata__"}))
+    return ShardFigures(name=shard.name, size=shard.size, tensors=len(entries) - ("__metadata__" in entries))
 
 
 def _written_by_kind(operations: Iterable[Operation]) -> dict[str, int]:

@@ -11,6 +11,7 @@ pytest.importorskip("torch", reason="needs pip install 'distexpand[load]'")
 pytest.importorskip("transformers", reason="needs pip install 'distexpand[load]'")
 
 from distexpand.api import plan_expansion, run_plan
+from distexpand.errors import ArchitectureError
 from tests.proof.doctored import prove_here
 from tests.support.architecture_judge import judge
 from tests.support.architectures import Auto, write_tiny
@@ -57,6 +58,12 @@ def test_layers_in_another_order_run_as_what_they_were(tmp_path: Path, auto: Aut
     _expand_and_judge(tmp_path, auto, model_type, ODD)
 
 
+def test_layers_that_a_config_counts_in_parts_stay_in_their_sections(tmp_path: Path) -> None:
+    _expand_and_judge(tmp_path, "causal", "dory", STACK)
+    with pytest.raises(ArchitectureError, match=r"'n_input_layers' can't .* whose section is 'input'"):
+        plan_expansion(ODD[0], origin="r", places={"m": str(tmp_path / "m")})
+
+
 @pytest.mark.parametrize(
     ("auto", "model_type"),
     [
@@ -66,6 +73,7 @@ def test_layers_in_another_order_run_as_what_they_were(tmp_path: Path, auto: Aut
         ("causal", "deepseek_v3"),
         ("causal", "falcon_h1"),
         ("causal", "mamba"),
+        ("causal", "dory"),
         ("image-text", "qwen3_vl"),
     ],
 )

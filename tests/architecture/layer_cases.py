@@ -25,7 +25,8 @@ class Case:
     """A real class's config, made tiny, with some values set, some dropped, and a new order.
 
     `made` is the model's class and the path of its layers; `lists` are attributes of the
-    config class to compare where no model is built. A refused case names the key at fault.
+    config class to compare where no model is built. A refused case names the key at fault. The
+    config counts `blocks` for each layer.
     """
 
     model_type: str
@@ -37,6 +38,7 @@ class Case:
     lists: Sequence[str] = ()
     refused: str = ""
     layers: int = N
+    blocks: int = 1
     prefix: str = "model.layers."
     count: str = "num_hidden_layers"
 
@@ -249,6 +251,14 @@ CASES = (
         count="num_layers_per_stack",
         made=("HrmTextForCausalLM", "model.L_module.layers"),
     ),
+    _made("dory", "DoryForCausalLM", MIDDLE, (), blocks=2),
+    _made(
+        "dory",
+        "DoryForCausalLM",
+        MIDDLE,
+        raw={"num_hidden_layers": N, "n_input_layers": 2, "n_recurrent_layers": 4, "n_output_layers": 2},
+    ),
+    _refused("dory", TWICE, "n_input_layers", blocks=2),
     _refused("idefics", FIRST, "cross_layer_interval", changes={"cross_layer_interval": 2}),
     _refused("inkling2_text", FIRST, "n_layers_per_attn_res_block"),
     # depth, index and bonds

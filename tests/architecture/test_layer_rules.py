@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from distexpand.architecture.layer_rules import LayerRule, Mismatch, Ref, fit_rule, wanted_facts
+from distexpand.architecture.layer_rules import LayerRule, Mismatch, Ref, expanded, fit_rule, wanted_facts
 from distexpand.architecture.layer_rules_bonds import (
     divided_by_root_of_depth,
     numbered,
@@ -25,6 +25,7 @@ from distexpand.architecture.layer_rules_kinds import (
     leading,
     periodic,
     runs,
+    sections,
     sparse_steps,
 )
 from distexpand.architecture.layer_rules_nearby import nearby_orders
@@ -86,6 +87,24 @@ def test_fitting_finds_values_exactly_where_there_are_some(name, data, n):
         assert kind.expand({**present, **found}, n) == wanted
     if kind.expand(present, n) == wanted:
         assert found == {}
+
+
+@given(st.lists(st.sampled_from("abc"), min_size=1, max_size=MOST), st.sampled_from([None, 1, 2]))
+def test_sections_express_what_is_in_their_order(wanted, middle):
+    kind = sections(("f", "m", "l"), ("a", "b", "c"))
+    present = {"f": 1, "m": middle, "l": 1}
+    found = fit_rule(rule_of(kind, **present), present, tuple(wanted), [(0, 0)] * len(wanted))
+    assert isinstance(found, Mismatch) != (wanted == sorted(wanted))
+    if not isinstance(found, Mismatch):
+        assert kind.expand({**present, **found}, len(wanted)) == tuple(wanted)
+        assert ("m" in found) <= (middle is not None)
+
+
+@pytest.mark.parametrize(
+    "values", [{"f": 8, "m": -10, "l": 8}, {"f": 3, "m": 3, "l": 3}, {"f": None, "m": 4, "l": 2}], ids=str
+)
+def test_sections_that_are_not_the_layers_say_nothing(values):
+    assert expanded(sections(("f", "m", "l"), ("a", "b", "c")), values, 6) is None
 
 
 @pytest.mark.parametrize("kind", [steps_by_count("k"), shares_of_depth("k")], ids=["steps", "shares"])

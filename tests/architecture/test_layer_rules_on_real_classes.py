@@ -32,7 +32,9 @@ def config_of(number: int) -> dict[str, Any]:
 
 
 def remapped(case: Case, config: dict[str, Any]) -> dict[str, Any]:
-    stack = LayerStack(prefix=case.prefix, num_layers=case.layers, count_path=(case.count,))
+    stack = LayerStack(
+        prefix=case.prefix, num_layers=case.layers, count_path=(case.count,), blocks=case.blocks
+    )
     layers = [LayerConfig(config=config, stack=stack, layer=layer, origin="m") for layer in case.order]
     return remap_config(config, stack, layers).config
 

@@ -35,8 +35,13 @@ def test_a_scaled_stream_keeps_its_sign() -> None:
     assert refuses({"model_type": "minimax", "mlp_alpha_factor": -1}, 1, at_end=False)
 
 
+def test_embeddings_are_not_normalised_twice() -> None:
+    assert refuses({"model_type": "dory"}, 0, at_end=False)
+    assert not refuses({"model_type": "dory"}, 1, at_end=False)
+
+
 def test_every_row_has_a_test_and_other_models_stand_anywhere() -> None:
-    assert set(PLACE_RULES) == {"beam", "inkling2", "inkling2_text", "minimax"}
+    assert set(PLACE_RULES) == {"beam", "dory", "inkling2", "inkling2_text", "minimax"}
     assert not refuses({"model_type": "llama"}, 0, at_end=False)
 
 

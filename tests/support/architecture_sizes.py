@@ -110,6 +110,7 @@ _FIXED: dict[str, dict[str, Any]] = {
     "deepseek_v2": {**_LATENT, "first_k_dense_replace": 2, "num_experts_per_tok": 2},
     "deepseek_v3": _LATENT,
     "deepseek_v32": _LATENT,
+    "dory": {"n_input_layers": 2, "n_output_layers": 2},
     "dots1": {
         "n_routed_experts": 4,
         "n_shared_experts": 1,
