@@ -94,12 +94,16 @@ def _outside(
 
 
 def _names(part: Part, sides: Iterable[Mapping[str, TensorEntry]]) -> list[str]:
-    """Return the names of a part's tensors: those of any source that has weight, each once."""
-    names: dict[str, None] = {}
+    """Return the names of a part's tensors: those of any source that has weight, each once.
+
+    In the order of the first source's files, so that neighbours stay neighbours: read in one
+    go, and congruent together. For files that safetensors wrote that is the order of names.
+    """
+    names: dict[str, TensorEntry] = {}
     for source, side in zip(part.sources, sides, strict=True):
         if overall_weight(source) != 0 or len(part.sources) == 1:
-            names.update(dict.fromkeys(side))
-    return sorted(names)
+            names = {**side, **names}
+    return sorted(names, key=lambda name: (names[name].file, names[name].offset, name))
 
 
 def _tensor(resolver: Resolver, part: Part, name: str, entries: list[TensorEntry | None]) -> OutputTensor:

@@ -79,6 +79,8 @@ def _compose(text: str, origin: str) -> Node | None:
         mark = error.problem_mark or error.context_mark
         where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
         problem = " ".join(part for part in (error.context, error.problem) if part)
+        if "maximum nesting depth" in problem:  # the parser's own limit, met first as it looks ahead
+            raise RecipeError(f"{origin}: {where}nested deeper than {MAX_DEPTH} levels") from None
         raise RecipeError(f"{origin}: {where}not valid YAML or JSON: {problem}") from None
     except (yaml.YAMLError, ValueError) as error:
         reason = " ".join(str(error).split())
