@@ -91,19 +91,19 @@ def _output(
     tell: Callable[[str], None],
 ) -> LocalOutput:
     """Choose how bytes move, tell it, and return where attempts are written."""
-    trial = sum(shard.size for shard in shards) >= WORTH_A_TRIAL
+    shares = clone and any(
+        isinstance(reader, LocalReader) and can_clone(reader.descriptor, committer.attempts)
+        for reader in readers
+    )
+    trial = not shares and sum(shard.size for shard in shards) >= WORTH_A_TRIAL
     # A direct reader has a second descriptor; where not all may be open, the plain ones have to do.
     direct = allow_open_files(2 * len(readers))
     for path in choose_reading(readers if direct else (), trial=trial):
         tell(f"reading {path}")
     writing = choose_writing(committer.attempts, trial=trial)
     tell(f"writing {writing}")
-    shares = clone and any(
-        isinstance(reader, LocalReader) and can_clone(reader.descriptor, committer.attempts)
-        for reader in readers
-    )
     if shares:
-        tell("sharing blocks with the sources, which are neither read nor written")
+        tell("sharing blocks with the sources: they are neither read nor written")
     return LocalOutput(committer.attempts, way=writing.way, shares=clone)
 
 
