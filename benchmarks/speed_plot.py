@@ -56,9 +56,9 @@ def _bars(case: CaseResult) -> Iterator[Bar]:
         if side.runs and not side.name.startswith("limit-"):
             yield _bar(side, _NAMES.get(side.name, side.name))
     for beginning, name in _LIMITS.items():
-        side = case.fastest(beginning)
-        if side is not None:
-            yield _bar(side, name)
+        fastest = case.fastest(beginning)
+        if fastest is not None:
+            yield _bar(fastest, name)
 
 
 def _bar(side: SideResult, name: str) -> Bar:

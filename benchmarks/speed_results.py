@@ -30,7 +30,7 @@ class SideResult:
 
     def median(self, figure: str) -> float:
         """Return the median over the runs of one of a run's figures."""
-        return statistics.median(getattr(run, figure) for run in self.runs)
+        return float(statistics.median(getattr(run, figure) for run in self.runs))
 
     @property
     def seconds(self) -> tuple[float, float, float]:
