@@ -5,6 +5,7 @@ kilobytes those limits are lowered; what happened is then counted where the syst
 """
 
 import fcntl
+import mmap
 import os
 import threading
 from collections import Counter
@@ -86,3 +87,31 @@ def counted_transfers() -> Iterator[Moved]:
 def is_direct(descriptor: int) -> bool:
     """Whether an open file bypasses the page cache."""
     return bool(fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_DIRECT)
+
+
+def buffer_for(offset: int, length: int, *, shift: int = 0) -> memoryview:
+    """Return memory that lies as `offset` lies in its file, modulo the page, or `shift` bytes behind."""
+    area = memoryview(mmap.mmap(-1, 2 * direct.PAGE + length))
+    begin = (offset + shift - direct._address(area)) % direct.PAGE
+    return area[begin : begin + length]
+
+
+def filled(offset: int, raw: bytes | memoryview, *, shift: int = 0) -> memoryview:
+    """Return such memory that holds some bytes."""
+    buffer = buffer_for(offset, len(raw), shift=shift)
+    buffer[:] = raw
+    return buffer
+
+
+def takes_direct_io(folder: Path) -> bool:
+    """Whether a file system has direct I/O, asked without the package."""
+    probe = folder / "probe"
+    probe.write_bytes(bytes(direct.PAGE))
+    try:
+        os.close(os.open(probe, os.O_RDONLY | os.O_DIRECT))
+    except OSError:
+        return False
+    else:
+        return True
+    finally:
+        probe.unlink()
