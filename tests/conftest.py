@@ -1,12 +1,14 @@
 """Fixtures that tests of several packages use."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from distexpand.demo.packages import MODEL_PACKAGES, require
 from distexpand.errors import MissingDependencyError
+from tests.support.mounts import CLONING, KINDS, FileSystems, fresh_folder
 from tests.support.smollm2 import smollm2_checkpoint
 
 # Seconds for each of many runs; the tests that are about the check ask for it.
@@ -25,3 +27,24 @@ def smollm2(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactor
         pytest.skip(f"{error.message}. {error.hint}")
     cache = pytestconfig.cache
     return smollm2_checkpoint(cache.mkdir("distexpand") if cache else tmp_path_factory.mktemp("distexpand"))
+
+
+@pytest.fixture(scope="session")
+def file_systems(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FileSystems]:
+    """Return folders on real file systems by kind; asking for one that can't be here skips the test."""
+    with FileSystems(tmp_path_factory.mktemp("mounts")) as mounted:
+        yield mounted
+
+
+@pytest.fixture(params=KINDS)
+def any_place(request: pytest.FixtureRequest, file_systems: FileSystems) -> Iterator[Path]:
+    """Return a folder on each kind of file system in turn."""
+    with fresh_folder(file_systems[request.param]) as folder:
+        yield folder
+
+
+@pytest.fixture(params=CLONING)
+def cloning_place(request: pytest.FixtureRequest, file_systems: FileSystems) -> Iterator[Path]:
+    """Return a folder on each kind of file system whose files can share blocks, in turn."""
+    with fresh_folder(file_systems[request.param]) as folder:
+        yield folder

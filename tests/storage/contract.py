@@ -14,13 +14,14 @@ import pytest
 
 from distexpand.errors import StorageError
 from distexpand.storage.ranges import Attempt, OutputStore, RangeReader, SourceStore
+from tests.support.transfers import buffer_for, filled
 
 MakeSource = Callable[[Mapping[str, bytes]], SourceStore]
 
 
 def read(file: RangeReader | Attempt, offset: int, length: int) -> bytes:
-    buffer = bytearray(length)
-    file.read_into(offset, memoryview(buffer))
+    buffer = buffer_for(offset, length)
+    file.read_into(offset, buffer)
     return bytes(buffer)
 
 
@@ -61,6 +62,16 @@ class SourceContract:
             offset = random.randrange(len(raw))
             length = random.randrange(len(raw) - offset + 1)
             assert read(reader, offset, length) == raw[offset : offset + length]
+        reader.close()
+
+    @pytest.mark.parametrize("shift", [0, 1, 16, 512])
+    def test_fills_buffers_wherever_they_lie(self, store, shift):
+        random, raw, reader = Random(shift), self.FILES["a.bin"], store.open("a.bin")
+        for _ in range(50):
+            offset = random.randrange(len(raw))
+            buffer = buffer_for(offset, random.randrange(len(raw) - offset + 1), shift=shift)
+            reader.read_into(offset, buffer)
+            assert buffer == raw[offset : offset + len(buffer)]
         reader.close()
 
     def test_fills_only_the_buffer_it_is_given(self, store):
@@ -125,8 +136,14 @@ class OutputContract:
             if reserved:
                 attempt.reserve(0, len(raw))
                 assert read(attempt, 0, len(raw)) == bytes(len(raw))
-            attempt.write(0, memoryview(raw))
+            attempt.write(0, filled(0, raw))
             attempt.finish()
+            assert read(attempt, 0, len(raw)) == raw
+
+    def test_bytes_that_can_not_be_changed_are_written(self, output: OutputStore):
+        raw = noise(100_003)
+        with output.begin("model.safetensors", len(raw)) as attempt:
+            attempt.write(0, memoryview(raw))
             assert read(attempt, 0, len(raw)) == raw
 
     def test_threads_write_at_any_offsets(self, output: OutputStore):
@@ -135,7 +152,7 @@ class OutputContract:
         ranges = list(pairwise(cuts))
         Random(5).shuffle(ranges)
         with output.begin("model.safetensors", len(raw)) as attempt, ThreadPoolExecutor(8) as pool:
-            list(pool.map(lambda r: attempt.write(r[0], memoryview(raw)[r[0] : r[1]]), ranges))
+            list(pool.map(lambda r: attempt.write(r[0], filled(r[0], raw[r[0] : r[1]])), ranges))
             attempt.finish()
             assert read(attempt, 0, len(raw)) == raw
 
@@ -144,6 +161,16 @@ class OutputContract:
             attempt.write(0, memoryview(b"0123456789"))
             attempt.write(3, memoryview(b"abc"))
             assert read(attempt, 0, 10) == b"012abc6789"
+
+    def test_writing_again_replaces_parts_of_large_runs(self, output: OutputStore):
+        expected = bytearray(noise(100_003))
+        with output.begin("model.safetensors", len(expected)) as attempt:
+            attempt.write(0, filled(0, expected))
+            for offset in (0, 5, 50_000, 99_990):
+                attempt.write(offset, filled(offset, b"replaced"))
+                expected[offset : offset + 8] = b"replaced"
+            attempt.finish()
+            assert read(attempt, 0, len(expected)) == expected
 
     def test_attempts_never_meet(self, output: OutputStore):
         with ThreadPoolExecutor(8) as pool:

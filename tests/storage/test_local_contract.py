@@ -2,8 +2,20 @@
 
 import pytest
 
+from distexpand.storage.direct import PAGE
 from distexpand.storage.local import WORK_DIRECTORY, LocalOutput, LocalSource
-from tests.storage.contract import OutputContract, SourceContract
+from distexpand.storage.way import Way
+from tests.storage.contract import OutputContract, SourceContract, read
+from tests.support.transfers import (
+    DIRECT_READ,
+    DIRECT_WRITTEN,
+    READ,
+    WRITTEN,
+    counted_transfers,
+    filled,
+    small_limits,
+    takes_direct_io,
+)
 
 
 class TestLocalSource(SourceContract):
@@ -51,3 +63,72 @@ class TestLocalSourceWithHoles(SourceContract):
             return LocalSource(tmp_path)
 
         return make
+
+
+@pytest.fixture
+def moved():
+    """Let even small runs move directly, and count what does."""
+    with small_limits(), counted_transfers() as moved:
+        yield moved
+
+
+class SourceReadBy(LocalSource):
+    """A store whose files are read in one way."""
+
+    def __init__(self, root, way):
+        super().__init__(root)
+        self._way = way
+
+    def open(self, path):
+        reader = super().open(path)
+        reader.read_by(self._way)
+        return reader
+
+
+@pytest.mark.usefixtures("moved")
+@pytest.mark.parametrize("way", Way)
+class TestLocalSourceByEachWay(TestLocalSource):
+    """The same contract in each way of reading, on every kind of file system."""
+
+    @pytest.fixture
+    def source(self, any_place, way):
+        def make(files):
+            for name, raw in files.items():
+                path = any_place / name
+                path.parent.mkdir(exist_ok=True)
+                path.write_bytes(raw)
+            return SourceReadBy(any_place, way)
+
+        return make
+
+
+@pytest.mark.usefixtures("moved")
+@pytest.mark.parametrize("way", Way)
+class TestLocalOutputByEachWay(OutputContract):
+    """The same contract in each way of writing, on every kind of file system."""
+
+    @pytest.fixture
+    def output(self, any_place, way):
+        return LocalOutput(any_place, way=way, shares=True)
+
+    def test_writing_again_replaces_parts_of_large_runs(self, output, way, request):
+        if way is Way.DIRECT:
+            reason = "ragged ends of the first write wait, and replace what was written after it"
+            request.applymarker(pytest.mark.xfail(reason=reason))
+        super().test_writing_again_replaces_parts_of_large_runs(output)
+
+
+def test_the_contracts_see_direct_transfers(any_place, moved):
+    """Else those above would say nothing of them."""
+    if not takes_direct_io(any_place):
+        pytest.skip("no direct I/O on this file system")
+    (any_place / "source").write_bytes(bytes(100_003))
+    reader = SourceReadBy(any_place, Way.DIRECT).open("source")
+    read(reader, 5, 99_000)
+    reader.close()
+    assert (moved[DIRECT_READ], moved[READ]) == (95_904 // PAGE * PAGE, 99_000 - 95_904 // PAGE * PAGE)
+    with LocalOutput(any_place, way=Way.DIRECT).begin("x", 100_003) as attempt:
+        attempt.write(5, filled(5, bytes(99_000)))
+        assert (moved[DIRECT_WRITTEN], moved[WRITTEN]) == (moved[DIRECT_READ], 0)
+        attempt.finish()
+    assert moved[WRITTEN] == moved[READ]
