@@ -46,9 +46,9 @@ def speed_plot(cases: list[CaseResult]) -> str:
 
 
 def _heading(case: CaseResult) -> str:
-    read, written = case.read_each_bytes / 1e9, case.output_bytes / 1e9
+    used, made = case.read_once_bytes / 1e9, case.output_bytes / 1e9
     before, after = case.layers
-    return f"{case.name}: {case.shape}, {before} to {after} layers, reads {read:.1f} GB for {written:.1f} GB"
+    return f"{case.name}: {case.shape}, {before} to {after} layers, {made:.1f} GB out of {used:.1f} GB"
 
 
 def _bars(case: CaseResult) -> Iterator[Bar]:
