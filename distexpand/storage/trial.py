@@ -12,7 +12,7 @@ from distexpand.storage.local_attempt import LocalAttempt
 from distexpand.storage.local_reader import LocalReader
 from distexpand.storage.way import Way
 
-_BLOCK = 8 * 1024 * 1024
+_BLOCK = 4 * 1024 * 1024
 _BLOCKS = 4
 TRIAL_BYTES = _BLOCK * _BLOCKS
 """Bytes moved each way."""
@@ -59,7 +59,8 @@ def try_writing(folder: Path) -> Seconds:
 def _time(
     move: Callable[[int, memoryview], None], offset: int, finish: Callable[[], None] = lambda: None
 ) -> float:
-    area = memoryview(mmap.mmap(-1, TRIAL_BYTES))
+    area = memoryview(mmap.mmap(-1, TRIAL_BYTES, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
+    area[:: mmap.PAGESIZE] = bytes(TRIAL_BYTES // mmap.PAGESIZE)  # so that no page is made under the clock
     buffers = [area[start : start + _BLOCK] for start in range(0, TRIAL_BYTES, _BLOCK)]
     with ThreadPoolExecutor(_BLOCKS) as pool:
         started = time.perf_counter()
