@@ -26,7 +26,7 @@ def main() -> int:
     parser.add_argument("--no-verify", action="store_true", help="leave out reading the output back")
     arguments = parser.parse_args()
     with measure.work_directory(arguments.work) as work:
-        models = _sources(work)
+        models = sparse_sources(work)
         options = [word for name, path in models.items() for word in ("--model", f"{name}={path}")]
         plan = measure.run_distexpand("plan", RECIPE, *options)
         output = work / "goliath-120b"
@@ -38,7 +38,7 @@ def main() -> int:
     return 0
 
 
-def _sources(work: Path) -> dict[str, Path]:
+def sparse_sources(work: Path) -> dict[str, Path]:
     """Make a sparse source for each model that the recipe names."""
     names = list(dict.fromkeys(_models(yaml.safe_load(RECIPE.read_text()))))
     return {

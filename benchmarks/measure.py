@@ -27,7 +27,12 @@ ROOT = Path(__file__).resolve().parent.parent
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """A finished command: seconds by the clock and of the processor, and bytes of memory at its peak."""
+    """A finished command: seconds by the clock and of the processor, and bytes of memory at its peak.
+
+    `read_bytes` and `written_bytes` are what it moved between memory and disk: pages that were
+    in the page cache already weren't read, and pages of zeros that a file system only promises
+    weren't written.
+    """
 
     code: int
     seconds: float
@@ -35,6 +40,8 @@ class Measured:
     peak_bytes: int
     output: str
     messages: str
+    read_bytes: int = 0
+    written_bytes: int = 0
 
 
 def distexpand_command() -> list[str]:
@@ -50,10 +57,13 @@ def environment() -> dict[str, str]:
     return os.environ | {"PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1", "DISTEXPAND_CHECK_LOAD": "0"}
 
 
-def run(command: Sequence[str], *, cwd: Path | None = None) -> Measured:
-    """Run a command to its end and measure it."""
+def run(command: Sequence[str], *, cwd: Path | None = None, durable: Path | None = None) -> Measured:
+    """Run a command to its end and measure it.
+
+    With `durable`, a directory, the clock stops when all of its file system is on the disk too.
+    """
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as messages, _figures_file() as figures:
-        helper = [sys.executable, "-m", "benchmarks.measure", str(figures), *command]
+        helper = [sys.executable, "-m", "benchmarks.measure", str(figures), str(durable or ""), *command]
         subprocess.run(
             helper, cwd=cwd or ROOT, env=environment(), stdout=output, stderr=messages, check=False
         )
@@ -148,19 +158,23 @@ def _file_system(directory: Path) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
-def _measure_here(figures: Path, command: Sequence[str]) -> None:
+def _measure_here(figures: Path, durable: str, command: Sequence[str]) -> None:
     """Run a command as a child of this small process and write its figures as JSON."""
     start = time.perf_counter()
     process = subprocess.Popen(command)
     _, status, usage = os.wait4(process.pid, 0)
+    if durable:
+        subprocess.run(["sync", "--file-system", durable], check=True)
     document = {
         "code": os.waitstatus_to_exitcode(status),
         "seconds": time.perf_counter() - start,
         "processor_seconds": usage.ru_utime + usage.ru_stime,
         "peak_bytes": usage.ru_maxrss * 1024,
+        "read_bytes": usage.ru_inblock * 512,
+        "written_bytes": usage.ru_oublock * 512,
     }
     figures.write_text(json.dumps(document))
 
 
 if __name__ == "__main__":
-    _measure_here(Path(sys.argv[1]), sys.argv[2:])
+    _measure_here(Path(sys.argv[1]), sys.argv[2], sys.argv[3:])

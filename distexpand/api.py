@@ -17,7 +17,8 @@ from distexpand.commit.manifest import MANIFEST_NAME, Manifest
 from distexpand.commit.occupied import reclaimable_bytes, refuse_output_in_source, require_vacant
 from distexpand.commit.recording import record_manifest
 from distexpand.engine.space import disk_bytes, peak_memory_bytes, small_file_bytes
-from distexpand.engine.transforms import needs_torch, require_torch, single_threaded_transforms
+from distexpand.engine.torch_library import require_torch
+from distexpand.engine.transforms import needs_torch, single_threaded_transforms
 from distexpand.errors import CheckpointError, RecipeError, StorageError, UsageError
 from distexpand.findings import Finding
 from distexpand.intake.checkpoint import read_checkpoint

@@ -11,28 +11,35 @@ rule is read.
 """
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from distexpand.architecture.counts import COUNT_KEYS, Count
-from distexpand.architecture.stack_runs import Run
+from distexpand.architecture.stack_runs import Run, parts_of_layers
 
 _COUNTS_LAYERS = re.compile(r"(^|_)layers$")
 """Names of counts of some of the layers, such as `n_input_layers`."""
 
 
 def counts_of_blocks(
-    names: Collection[str], config: Mapping[str, Any], counts: Sequence[Count], runs: Sequence[Run]
+    names: Iterable[str], config: Mapping[str, Any], counts: Sequence[Count], runs: Sequence[Run]
 ) -> Iterator[Count]:
     """Yield a count in layers for every count that is in blocks of the layers of a run."""
-    for count in counts:
-        for run in runs:
-            blocks, rest = divmod(count.value, run.length)
-            if blocks > 1 and not rest and not count.by_length:
-                words = _words(_level(config, count), count.value, blocks)
-                if words and _are_parts(words, run, names):
-                    yield replace(count, value=run.length, blocks=blocks)
+    by_length: dict[int, list[Run]] = {}
+    for run in runs:
+        by_length.setdefault(run.length, []).append(run)
+    candidates = [
+        (replace(count, value=length, blocks=count.value // length), words, by_length[length])
+        for count in counts
+        for length in by_length
+        if not count.by_length and count.value > length and not count.value % length
+        for words in _words(_level(config, count), count.value, count.value // length)
+    ]
+    parts = parts_of_layers(names) if candidates else {}
+    for count, words, alike in candidates:
+        if any(_have_parts(run, words, parts) for run in alike):
+            yield count
 
 
 def in_layers(level: Mapping[str, Any], num_layers: int, blocks: int) -> Mapping[str, Any]:
@@ -86,23 +93,15 @@ def _further(groups: Sequence[Sequence[Any]]) -> Sequence[Any]:
     return first if all(group[1:] == first for group in groups) else ()
 
 
-def _words(level: Mapping[str, Any], total: int, blocks: int) -> tuple[str, ...]:
-    """Return the words in a layer's further places, of a list that has the same there for every layer."""
+def _words(level: Mapping[str, Any], total: int, blocks: int) -> Iterator[frozenset[str]]:
+    """Yield the words in a layer's further places, of lists that have the same there for every layer."""
     for value in level.values():
         if isinstance(value, list) and len(value) == total:
             further = _further(_groups(value, blocks))
             if further and all(isinstance(word, str) for word in further):
-                return tuple(further)
-    return ()
+                yield frozenset(further)
 
 
-def _are_parts(words: Collection[str], run: Run, names: Collection[str]) -> bool:
+def _have_parts(run: Run, words: frozenset[str], parts: Mapping[tuple[str, int], Collection[str]]) -> bool:
     """Whether every layer has tensors of every part, and others beside them."""
-    found: dict[str, set[int]] = {word: set() for word in (*words, "")}
-    for name in names:
-        if name.startswith(run.prefix):
-            layer, _, suffix = name[len(run.prefix) :].partition(".")
-            part = suffix.partition(".")[0]
-            if layer.isdecimal():
-                found[part if part in words else ""].add(int(layer))
-    return all(len(layers) == run.length for layers in found.values())
+    return all(words < set(parts.get((run.prefix, layer), ())) for layer in range(run.length))

@@ -141,6 +141,8 @@ _VALUE_RULES = (
         formula(lambda v, i, _: "" if v["cross_layer_interval"] == 1 else f"number {i}"),
         {"cross_layer_interval": 1},
     ),
+    # all layers have a window or none has, though published configs have the key of other classes, too
+    _row(_ATTENTION, "qwen3_moe", formula(lambda _, __, ___: "as all"), {"max_window_layers": None}),
     _row(
         "residual block",
         "inkling2 inkling2_text",

@@ -42,6 +42,17 @@ def number_runs(names: Iterable[str]) -> list[Run]:
     ]
 
 
+def parts_of_layers(names: Iterable[str]) -> dict[tuple[str, int], set[str]]:
+    """Return the first words behind the number of every prefix and number."""
+    parts: dict[tuple[str, int], set[str]] = {}
+    for name in names:
+        match = _FIRST_NUMBER.match(name)
+        if match:
+            part = name[match.end() :].partition(".")[0]
+            parts.setdefault((match[1], int(match[2])), set()).add(part)
+    return parts
+
+
 def extra_layers(names: Iterable[str], runs: Sequence[Run]) -> dict[str, int]:
     """Return the first of the last layers that have what only a layer beyond the count has, by prefix."""
     lasts = {

@@ -25,6 +25,7 @@ from distexpand.engine.transforms import single_threaded_shard
 from distexpand.errors import DistexpandError, StorageError
 from distexpand.intake.pins import pin_of
 from distexpand.plan.model import ShardPlan
+from distexpand.storage.io_path import choose_reading, choose_writing
 from distexpand.storage.local import LocalOutput, LocalSource
 from distexpand.storage.os_errors import storage_error
 from distexpand.storage.ranges import RangeReader
@@ -122,13 +123,15 @@ def _execute(order: Order, advance: Callable[[int], None]) -> Receipt:
     """
     stop = threading.Event()
     key = order.attempt.removeprefix(f"{order.shard.name}.")
-    output = LocalOutput(Path(order.attempts), key=key)
+    folder = Path(order.attempts)
+    output = LocalOutput(folder, key=key, way=choose_writing(folder, trial=False).way)
     with (
         single_threaded_shard(order.shard),
         opened_sources(order.sources) as readers,
         ThreadPoolExecutor(order.threads) as pool,
         ThreadPoolExecutor(1) as lane,
     ):
+        choose_reading(readers.values(), trial=False)
         engine = ShardEngine(readers, pool, stop)
         try:
             return lane.submit(engine.execute, order.shard, output, advance).result()

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from distexpand.engine.blocks import Block, joined_copies, slice_operation
 from distexpand.engine.buffers import PAGE_BYTES, block_buffer
 from distexpand.engine.gather import fill_gather
+from distexpand.engine.scratch import Scratch
 from distexpand.engine.transforms import apply_transform
 from distexpand.plan.digest_layout import PIECE_BYTES, piece_digest, zeros_digest
 from distexpand.plan.operations import (
@@ -29,6 +30,9 @@ from distexpand.storage.ranges import RangeReader, Readers
 STEP_BYTES = 2 * 1024 * 1024
 """Output bytes of a transform made at a time; bounds the memory for its inputs."""
 
+_WIDEST_ELEMENT = 8
+"""Bytes: what lies at a multiple of it in its file has its elements aligned in memory as well."""
+
 _ZEROS = memoryview(bytes(1 << 18))
 
 
@@ -41,7 +45,7 @@ class Run:
 
 
 class Workspace:
-    """One thread's memory: a block buffer and, once a transform needs them, input buffers.
+    """One thread's memory: a block buffer and, once a transform needs them, input buffers and scratch.
 
     A byte of the block that lies at an offset of its file lies in memory at an address that
     is the same modulo the page, so that whole pages of it can be written directly. There is
@@ -51,6 +55,7 @@ class Workspace:
     def __init__(self, size: int = PIECE_BYTES) -> None:
         self.area = block_buffer(size + 4 * PAGE_BYTES)
         self._inputs: list[memoryview] = []
+        self.scratch = Scratch()
         self.begin(0)
 
     def begin(self, offset: int) -> None:
@@ -58,14 +63,13 @@ class Workspace:
         self.origin = PAGE_BYTES + offset % PAGE_BYTES
         self.buffer = self.area[self.origin :]
 
-    def inputs(self, lengths: Sequence[int]) -> list[memoryview]:
-        """Return one input buffer per term, of the given bytes."""
-        for index, length in enumerate(lengths):
-            if index == len(self._inputs):
-                self._inputs.append(memoryview(bytearray(length)))
-            elif len(self._inputs[index]) < length:
-                self._inputs[index] = memoryview(bytearray(length))
-        return [area[:length] for area, length in zip(self._inputs, lengths, strict=False)]
+    def input(self, number: int, length: int) -> memoryview:
+        """Return a term's page-aligned input buffer, of so many bytes and two pages at least."""
+        if number == len(self._inputs):
+            self._inputs.append(memoryview(b""))
+        if len(self._inputs[number]) < length + 2 * PAGE_BYTES:
+            self._inputs[number] = block_buffer(length + 2 * PAGE_BYTES)
+        return self._inputs[number]
 
 
 def fill_block(block: Block, readers: Readers, workspace: Workspace) -> list[Run]:
@@ -165,13 +169,29 @@ def _read_aligned(reader: RangeReader, offset: int, length: int, workspace: Work
 
 
 def _transform(operation: Scale | Blend, base: int, readers: Readers, workspace: Workspace) -> None:
-    end = operation.offset + operation.length
+    """Transform in steps: in place what has the size of its source, which is read at once as a copy is."""
+    start, end = operation.offset - base, operation.offset + operation.length
+    in_place = isinstance(operation, Scale) and operation.term.dtype.bits == operation.target.bits
+    if in_place:
+        ((source, source_offset, length),) = source_terms(operation)
+        _read_aligned(readers[source], source_offset, length, workspace, start)
     for offset in range(operation.offset, end, STEP_BYTES):
         step = slice_operation(operation, offset, min(STEP_BYTES, end - offset))
         assert isinstance(step, Scale | Blend)
-        terms = source_terms(step)
-        inputs = workspace.inputs([length for _, _, length in terms])
-        for (source, source_offset, _), area in zip(terms, inputs, strict=True):
-            readers[source].read_into(source_offset, area)
-        begin = offset - base
-        apply_transform(step, inputs, workspace.buffer[begin : begin + step.length])
+        target = workspace.buffer[offset - base : offset - base + step.length]
+        inputs = [target] if in_place else _read_inputs(step, readers, workspace)
+        apply_transform(step, inputs, target, workspace.scratch)
+
+
+def _read_inputs(step: Scale | Blend, readers: Readers, workspace: Workspace) -> list[memoryview]:
+    """Read each term to a buffer of its own, in whole units of the reader's alignment."""
+    inputs = []
+    for number, (source, offset, length) in enumerate(source_terms(step)):
+        reader = readers[source]
+        aligned = length >= LEAST_BYTES and offset % _WIDEST_ELEMENT == 0
+        alignment = reader.alignment if aligned else 1
+        lead, stop = offset % alignment, min(-(-(offset + length) // alignment) * alignment, reader.size)
+        area = workspace.input(number, length)
+        reader.read_into(offset - lead, area[: lead + stop - offset])
+        inputs.append(area[lead : lead + length])
+    return inputs

@@ -6,8 +6,7 @@ every term: the product of two float32 is exact there, so the sum is that of a
 fused multiply-add (which is what mergekit gets where the processor fuses) on
 every processor. A NaN comes out as the one quiet NaN of its dtype: its bits
 would otherwise tell whether a vector instruction or the loop for the rest had
-made it. torch is imported with the first transform: a run of copies never pays
-for it.
+made it.
 """
 
 from collections.abc import Iterator
@@ -15,20 +14,18 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
-from distexpand.errors import MissingDependencyError
+from distexpand.engine.quiet_nan import settle_nan
+from distexpand.engine.scratch import Scratch
+from distexpand.engine.torch_library import require_torch, torch_dtype
 from distexpand.formats.dtypes import DType
 from distexpand.plan.model import Plan, ShardPlan
 from distexpand.plan.operations import Blend, Scale, terms_of
 
-STEP_ELEMENTS = 1 << 18
-"""Elements transformed at a time, so that intermediates stay in the processor's cache."""
+STAGED_ELEMENTS = 1 << 18
+"""Elements transformed at a time where there are intermediates, so that those stay in the processor's cache.
 
-_NAN_BITS = {
-    DType.F16: 0x7E00,
-    DType.BF16: 0x7FC0,
-    DType.F32: 0x7FC0_0000,
-    DType.F64: 0x7FF8_0000_0000_0000,
-}
+Without any the whole input is one call: each costs microseconds, in which threads wait for each other.
+"""
 
 
 def needs_torch(plan: Plan) -> bool:
@@ -80,8 +77,12 @@ def _single_threaded(*, needed: bool) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def apply_transform(operation: Scale | Blend, inputs: list[memoryview], target: memoryview) -> None:
+def apply_transform(
+    operation: Scale | Blend, inputs: list[memoryview], target: memoryview, scratch: Scratch
+) -> None:
     """Compute the operation's output bytes from its terms' bytes.
+
+    An input may be the target itself, if elements of both have the same size.
 
     Raises:
         MissingDependencyError: torch isn't installed.
@@ -92,66 +93,88 @@ def apply_transform(operation: Scale | Blend, inputs: list[memoryview], target: 
         for data, term in zip(inputs, terms_of(operation), strict=True)
     ]
     result = torch.frombuffer(target, dtype=torch_dtype(operation.target))
-    for start in range(0, len(result), STEP_ELEMENTS):
-        stop = start + STEP_ELEMENTS
-        parts = [source[start:stop] for source in sources]
-        made = _scaled(operation, parts[0]) if isinstance(operation, Scale) else _blended(operation, parts)
-        result[start:stop] = made.to(result.dtype)
-        _settle_nan(result[start:stop], operation.target)
+    count = STAGED_ELEMENTS if _is_staged(operation) else len(result)
+    for part, *parts in zip(result.split(count), *(source.split(count) for source in sources), strict=True):
+        if isinstance(operation, Scale):
+            _scale(operation, parts[0], part, scratch)
+        else:
+            _blend(operation, parts, part, scratch)
+    settle_nan(result, operation.target)
 
 
-def nan_bits(dtype: DType) -> int:
-    """Return the bits of the only NaN that a transform writes, as a whole number of the dtype's size."""
-    return _NAN_BITS[dtype]
+def _is_staged(operation: Scale | Blend) -> bool:
+    """Whether values go through scratch on their way from source to target."""
+    if isinstance(operation, Blend):
+        return True
+    source, target = operation.term.dtype, operation.target
+    first = target if source is operation.compute and operation.factor == 1 else operation.compute
+    return first is not target or (torch_dtype(source), torch_dtype(first)) in _slow_casts()
 
 
-@cache
-def torch_dtype(dtype: DType) -> Any:
-    """Return torch's dtype of a plain float."""
-    return getattr(require_torch(), dtype.torch_name or "")
-
-
-@cache
-def require_torch() -> Any:
-    """Return torch.
-
-    Raises:
-        MissingDependencyError: torch isn't installed.
-    """
-    try:
-        import torch  # noqa: PLC0415
-    except ImportError:
-        raise MissingDependencyError(
-            "this recipe scales, casts or blends tensors, which needs torch",
-            hint="Install it with: pip install 'distexpand[torch]'",
-        ) from None
-    return torch
-
-
-def _settle_nan(values: Any, dtype: DType) -> None:
-    """Give every NaN the same bits; the maximum is NaN where any value is, and cheap to find."""
-    torch = require_torch()
-    if torch.isnan(values.amax()):
-        bits = values.view(getattr(torch, f"int{dtype.bits}"))
-        bits.masked_fill_(torch.isnan(values), nan_bits(dtype))
-
-
-def _scaled(operation: Scale, term: Any) -> Any:
-    value = term.to(torch_dtype(operation.compute))
-    return value if operation.factor == 1 else value * operation.factor
-
-
-def _blended(operation: Blend, terms: list[Any]) -> Any:
-    torch = require_torch()
+def _scale(operation: Scale, source: Any, result: Any, scratch: Scratch) -> None:
     compute = torch_dtype(operation.compute)
+    value = result if result.dtype == compute else scratch.take("value", compute, len(result))
+    if source.dtype != compute:
+        _cast(source, value, scratch)
+        source = value
+    if operation.factor != 1:
+        require_torch().mul(source, operation.factor, out=value)
+        source = value
+    if source is not result:
+        _cast(source, result, scratch)
+
+
+def _blend(operation: Blend, terms: list[Any], result: Any, scratch: Scratch) -> None:
+    """Sum up in float64; a float32 sum goes through float32 after every term.
+
+    A product of two float32 is exact in float64, so it makes no difference whether adding it
+    is one instruction or two. A product of two float64 isn't, so there they are two.
+    """
+    torch = require_torch()
+    count, compute = len(result), torch_dtype(operation.compute)
     wide = torch.float64 if operation.compute is DType.F64 else torch.float32
     weights = torch.tensor(operation.weights, dtype=wide)
-    total = torch.zeros(len(terms[0]), dtype=wide)
-    for term, weight in zip(terms, weights.double(), strict=True):
-        total = torch.add(total, term.to(compute).double().mul_(weight)).to(wide)
+    term64 = scratch.take("term", torch.float64, count)
+    total = scratch.take("total", torch.float64, count).zero_()
+    rounded = total if wide == torch.float64 else scratch.take("rounded", wide, count)
+    for source, weight in zip(terms, weights.tolist(), strict=True):
+        _cast(_as_computed(source, compute, scratch), term64, scratch)
+        if rounded is total:
+            total.add_(term64.mul_(weight))
+        else:
+            rounded.copy_(total.add_(term64, alpha=weight))
+            total.copy_(rounded)
     if operation.normalize:
-        total.div_(weights.sum())
-    return total.to(compute)
+        rounded.div_(weights.sum())
+    made = rounded if result.dtype == compute else _as_computed(rounded, compute, scratch)
+    _cast(made, result, scratch)
+
+
+def _as_computed(values: Any, compute: Any, scratch: Scratch) -> Any:
+    """Return the values rounded to the dtype of computation, the same ones where it holds any of them."""
+    if require_torch().promote_types(values.dtype, compute) == compute:
+        return values
+    narrowed = scratch.take("computed", compute, len(values))
+    _cast(values, narrowed, scratch)
+    return narrowed
+
+
+def _cast(source: Any, result: Any, scratch: Scratch) -> None:
+    """Round to the result's dtype, through float32 where that holds every value of the source.
+
+    torch has no vector instructions for some casts between 16-bit and others, and takes up to five times
+    as long for them as for both steps.
+    """
+    if (source.dtype, result.dtype) in _slow_casts():
+        source = scratch.take("cast", require_torch().float32, len(source)).copy_(source)
+    result.copy_(source)
+
+
+@cache
+def _slow_casts() -> frozenset[tuple[Any, Any]]:
+    torch = require_torch()
+    half, brain = torch.float16, torch.bfloat16
+    return frozenset({(half, brain), (brain, half), (half, torch.float64)})
 
 
 def _transforms(shard: ShardPlan) -> bool:

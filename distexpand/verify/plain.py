@@ -10,7 +10,7 @@ import struct
 from collections.abc import Sequence
 from typing import Any
 
-from distexpand.engine.transforms import require_torch
+from distexpand.engine.torch_library import require_torch
 from distexpand.formats.dtypes import DType
 from distexpand.plan.operations import Blend, Constant, Copy, Gather, Operation, Scale, Term, Zero
 from distexpand.storage.ranges import RangeReader

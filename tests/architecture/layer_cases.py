@@ -161,6 +161,7 @@ CASES = (
     _made("glm4_moe", "Glm4MoeForCausalLM", FIRST, ("first_k_dense_replace",)),
     _made("deepseek_v2", "DeepseekV2ForCausalLM", FIRST, (), changes={"first_k_dense_replace": 1}),
     _made("qwen3_moe", "Qwen3MoeForCausalLM", MIDDLE[1:], (), changes={"decoder_sparse_step": 2}),
+    _made("qwen3_moe", "Qwen3MoeForCausalLM", TWICE, (), changes=_WINDOWS, raw=_WINDOWS),
     _made("flint", "FlintForCausalLM", FIRST, ("mlp_only_layers",)),
     _made("ernie4_5_moe", "Ernie4_5_MoeForCausalLM", FIRST, ()),
     _made(

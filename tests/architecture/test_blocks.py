@@ -67,6 +67,12 @@ def test_half_a_model_is_not_taken_for_one_in_blocks(tensors, kinds):
         stack_of(tensors, {"num_hidden_layers": 6, "layer_types": kinds})
 
 
+def test_very_many_runs_cost_no_more_than_their_names():
+    tensors = [f"part{at}.{layer}.mlp.w" for at in range(3_000) for layer in range(2)]
+    with pytest.raises(ArchitectureError, match="no run of layers agrees"):
+        stack_of(tensors, {"num_hidden_layers": 4, "layer_types": ["full", "mlp"] * 2})
+
+
 def test_layers_are_counted_and_listed_in_blocks_again():
     result = remapped(CONFIG, [0, 1, 2, 1])
     assert result.config == {

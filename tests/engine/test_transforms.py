@@ -1,9 +1,11 @@
 """Transforms: the same bits however they are cut, on whatever processor, and those of the plain path."""
 
+import ctypes
 import itertools
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,10 +17,13 @@ torch = pytest.importorskip("torch", reason="needs pip install 'distexpand[torch
 from distexpand.engine import fill as fill_module  # noqa: E402
 from distexpand.engine import transforms  # noqa: E402
 from distexpand.engine.blocks import cut_blocks  # noqa: E402
+from distexpand.engine.buffers import PAGE_BYTES  # noqa: E402
 from distexpand.engine.fill import Workspace, fill_block  # noqa: E402
+from distexpand.engine.quiet_nan import nan_bits  # noqa: E402
+from distexpand.engine.torch_library import torch_dtype  # noqa: E402
 from distexpand.formats.dtypes import DType  # noqa: E402
 from distexpand.formats.header import encode_header, parse_header  # noqa: E402
-from distexpand.plan.operations import Blend, Operation, Scale, Term  # noqa: E402
+from distexpand.plan.operations import Blend, Operation, Scale, Term, terms_of  # noqa: E402
 from distexpand.verify.plain import plain_bytes  # noqa: E402
 from tests.engine.shards import FACTORS, FLOATS, MemoryReader  # noqa: E402
 
@@ -105,7 +110,7 @@ def test_every_combination_equals_the_plain_path_bit_for_bit(
     source: DType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fill_module, "STEP_BYTES", 1000 * 8)
-    monkeypatch.setattr(transforms, "STEP_ELEMENTS", 333)
+    monkeypatch.setattr(transforms, "STAGED_ELEMENTS", 333)
     for operation in every_operation():
         first = operation.term if isinstance(operation, Scale) else operation.terms[0]
         if first.dtype is source:
@@ -119,8 +124,48 @@ def test_any_cut_gives_the_same_bits(operation: Scale | Blend, piece: int, step:
     readers = readers_of(operation)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fill_module, "STEP_BYTES", 8 * step)
-        patch.setattr(transforms, "STEP_ELEMENTS", elements)
+        patch.setattr(transforms, "STAGED_ELEMENTS", elements)
         assert by_blocks(operation, readers, 8 * piece) == plain_bytes(operation, readers)
+
+
+class PageReader(MemoryReader):
+    """A source that wants whole pages to where memory and file agree modulo the page."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data)
+        self.alignment = PAGE_BYTES
+        self.wholly = 0
+
+    def read_into(self, offset: int, buffer: memoryview) -> None:
+        address = ctypes.addressof(ctypes.c_char.from_buffer(buffer))
+        self.wholly += (address - offset) % PAGE_BYTES == 0 and offset % PAGE_BYTES == 0
+        super().read_into(offset, buffer)
+
+
+@pytest.mark.parametrize("before", [0, 6, 8, PAGE_BYTES - 8, PAGE_BYTES, PAGE_BYTES + 48])
+@pytest.mark.parametrize(
+    "operation",
+    [
+        scale(DType.BF16, DType.BF16, DType.BF16, 0.3),
+        scale(DType.F32, DType.F32, DType.BF16, 1.0),
+        scale(DType.BF16, DType.BF16, DType.F64, 1.0),
+        blend(DType.F16, DType.F32, DType.F16, normalize=True),
+    ],
+    ids=["in place", "narrower", "wider", "several terms"],
+)
+def test_whole_pages_are_read(operation: Scale | Blend, before: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fill_module, "LEAST_BYTES", 1)
+    monkeypatch.setattr(fill_module, "STEP_BYTES", 1000 * 8)
+    expected = by_blocks(operation, readers_of(operation), 8 * 900)
+    later = [replace(term, source_offset=before) for term in terms_of(operation)]
+    moved = (
+        replace(operation, term=later[0])
+        if isinstance(operation, Scale)
+        else replace(operation, terms=tuple(later))
+    )
+    readers = [PageReader(bytes(before) + bytes(reader.data)) for reader in readers_of(operation)]
+    assert by_blocks(moved, readers, 8 * 900) == expected
+    assert all(reader.wholly for reader in readers) or before % 8
 
 
 @pytest.mark.parametrize("dtypes", list(itertools.product(FLOATS, FLOATS, FLOATS)), ids=str)
@@ -155,12 +200,12 @@ def test_finite_values_equal_the_direct_expression(dtypes: tuple[DType, DType, D
 def test_there_is_one_nan(target: DType) -> None:
     operation = scale(DType.F32, DType.F32, target, 2.0)
     values = torch.frombuffer(
-        bytearray(plain_bytes(operation, readers_of(operation))), dtype=transforms.torch_dtype(target)
+        bytearray(plain_bytes(operation, readers_of(operation))), dtype=torch_dtype(target)
     )
     whole = values.view(getattr(torch, f"int{target.bits}"))
-    assert set(whole[torch.isnan(values)].tolist()) == {transforms.nan_bits(target)}
+    assert set(whole[torch.isnan(values)].tolist()) == {nan_bits(target)}
     expected = torch.tensor([float("nan")], dtype=values.dtype).view(whole.dtype).item()
-    assert expected == transforms.nan_bits(target)
+    assert expected == nan_bits(target)
 
 
 @pytest.mark.parametrize("capability", ["default", "avx2"])

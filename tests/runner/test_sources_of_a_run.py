@@ -15,7 +15,7 @@ import pytest
 from distexpand.api import run_plan, verify_output
 from distexpand.commit.committer import OutputMode
 from distexpand.commit.work_directory import current
-from distexpand.engine import transforms
+from distexpand.engine import torch_library
 from distexpand.errors import InterruptedRunError, MissingDependencyError, OutputError, StorageError
 from distexpand.plan.model import Plan
 from distexpand.storage.local import WORK_DIRECTORY, LocalSource
@@ -133,7 +133,7 @@ def test_without_torch_nothing_is_begun_or_removed(
     before = tree(output)
     plan = small_plan(SCALED, model)
     monkeypatch.setitem(sys.modules, "torch", None)
-    transforms.require_torch.cache_clear()
+    torch_library.require_torch.cache_clear()
     for place, mode in [(output, OutputMode.OVERWRITE), (tmp_path / "new", OutputMode.FRESH)]:
         with pytest.raises(MissingDependencyError, match="needs torch"):
             run_plan(plan, place, mode=mode)

@@ -33,7 +33,7 @@ def _half_hole(_reader: LocalReader, offset: int, length: int):
     yield offset, length // 2
 
 
-def _unscaled(_step: object, inputs: list[memoryview], target: memoryview) -> None:
+def _unscaled(_step: object, inputs: list[memoryview], target: memoryview, _scratch: object) -> None:
     target[:] = inputs[0][: len(target)]
 
 
