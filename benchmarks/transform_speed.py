@@ -1,8 +1,9 @@
 """Transforms against the processor's limit: the engine's steps beside bare torch on large tensors.
 
-Bare is one call of torch (for a blend the few of its expression) on whole tensors that are
-there already, writing to one that is there already: what the arithmetic costs on this
-processor without memory's bounds, one NaN, and places in files. `computed` is the engine's
+Bare is one call of torch (for a blend or a low-rank addition the few of its expression) on whole
+tensors that are there already, writing to one that is there already: what the arithmetic costs on this
+processor without memory's bounds, one NaN, and places in files. A low-rank addition is done in
+float32 there, whose sums depend on the shapes. `computed` is the engine's
 arithmetic on sources in memory, into block buffers. `read and computed` fills blocks from a
 file that the system holds in memory; bare then reads the file whole first.
 
@@ -15,7 +16,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -23,17 +24,20 @@ from typing import Any
 import torch
 
 from benchmarks import measure
-from distexpand.engine.blocks import Block, cut_blocks
+from distexpand.engine.blocks import Block, cut_blocks, slice_operation
 from distexpand.engine.fill import STEP_BYTES, Workspace, fill_block
 from distexpand.engine.torch_library import torch_dtype
 from distexpand.engine.transforms import apply_transform
 from distexpand.formats.dtypes import DType
 from distexpand.formats.header import encode_header, parse_header
-from distexpand.plan.operations import Blend, Scale, Term, source_length, terms_of
+from distexpand.plan.operations import AddLowRank, Blend, Elementwise, Scale, Term, term_ranges, terms_of
 from distexpand.storage.local_reader import LocalReader
+from distexpand.storage.memory import BytesReader
 
 _MEMORY = Path("/dev/shm")
 _BLOCK_BYTES = 16 * 1024 * 1024
+_COLUMNS = 4096
+"""Of the matrix that a low-rank addition makes."""
 
 Bare = Callable[[list[torch.Tensor], torch.Tensor], object]
 
@@ -43,7 +47,7 @@ class Case:
     """A transform, and the same arithmetic by torch: from whole sources into a whole result."""
 
     name: str
-    operation: Scale | Blend
+    operation: Elementwise
     bare: Bare
 
 
@@ -72,6 +76,8 @@ def _cases(count: int) -> list[Case]:
         Case(name="cast bf16 to f16", operation=_scale(count, brain, half, 1.0), bare=_copied),
         Case(name="cast bf16 to f32", operation=_scale(count, brain, single, 1.0), bare=_copied),
         Case(name="blend of two bf16", operation=_blend(count), bare=_blended),
+        Case(name="bf16 plus rank 16", operation=_addition(count, 16), bare=_added),
+        Case(name="bf16 plus rank 64", operation=_addition(count, 64), bare=_added),
     ]
 
 
@@ -98,6 +104,21 @@ def _blend(count: int) -> Blend:
     )
 
 
+def _addition(count: int, rank: int) -> AddLowRank:
+    return AddLowRank(
+        offset=0,
+        length=count * 2,
+        term=Term(source=0, source_offset=0, dtype=DType.BF16),
+        a=Term(source=1, source_offset=0, dtype=DType.F32),
+        b=Term(source=2, source_offset=0, dtype=DType.F32),
+        rows=count // _COLUMNS,
+        columns=_COLUMNS,
+        rank=rank,
+        scaling=2.0,
+        target=DType.BF16,
+    )
+
+
 def _multiplied(sources: list[torch.Tensor], result: torch.Tensor) -> object:
     return torch.mul(sources[0], 0.5, out=result)
 
@@ -116,6 +137,15 @@ def _blended(sources: list[torch.Tensor], result: torch.Tensor) -> object:
     return result.copy_(rounded)
 
 
+def _added(sources: list[torch.Tensor], result: torch.Tensor) -> object:
+    weight, a, b = sources
+    rank = len(a) // _COLUMNS
+    _, _, value = _kept(len(result))
+    matrix = value.copy_(weight).view(-1, _COLUMNS)
+    matrix.addmm_(b.view(-1, rank), a.view(rank, _COLUMNS), alpha=2.0)
+    return result.copy_(value)
+
+
 @cache
 def _kept(count: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     wide, narrow = torch.float64, torch.float32
@@ -125,13 +155,13 @@ def _kept(count: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
 def _row(case: Case, work: Path, rounds: int) -> list[str]:
     """Measure one transform's four ways, in turn."""
     count = case.operation.length * 8 // case.operation.target.bits
-    terms = terms_of(case.operation)
-    sources = [_random(count, term.dtype, term.source) for term in terms]
-    paths = [work / f"source-{term.source}" for term in terms]
+    sources = [_random(elements, term.dtype, term.source) for term, elements in _terms(case.operation)]
+    paths = [work / f"source-{number}" for number in range(len(sources))]
     for source, path in zip(sources, paths, strict=True):
         path.write_bytes(_bytes(source))
     result = torch.zeros(count, dtype=torch_dtype(case.operation.target))
-    blocks, workspace = _blocks(case.operation), Workspace()
+    raw, blocks, workspace = [_bytes(source) for source in sources], _blocks(case.operation), Workspace()
+    factors = [BytesReader(bytes(data) if number else b"") for number, data in enumerate(raw)]
     readers = [LocalReader(path) for path in paths]
 
     def read_first() -> None:
@@ -141,7 +171,7 @@ def _row(case: Case, work: Path, rounds: int) -> list[str]:
 
     ways = [
         lambda: case.bare(sources, result),
-        lambda: _computed(case.operation, sources, workspace),
+        lambda: _computed(case.operation, raw, factors, workspace),
         read_first,
         lambda: [fill_block(block, readers, workspace) for block in blocks],
     ]
@@ -164,27 +194,36 @@ def _medians(ways: Sequence[Callable[[], Any]], rounds: int) -> list[float]:
     return [statistics.median(seconds[1:]) for seconds in taken]
 
 
-def _computed(operation: Scale | Blend, sources: list[torch.Tensor], workspace: Workspace) -> None:
+def _computed(
+    operation: Elementwise, raw: list[memoryview], factors: list[BytesReader], workspace: Workspace
+) -> None:
     """Do what the engine does after it has read: step after step into a block's buffer."""
-    raw = [_bytes(source) for source in sources]
     for start in range(0, operation.length, STEP_BYTES):
-        length = min(STEP_BYTES, operation.length - start)
-        inputs = []
-        for whole, term in zip(raw, terms_of(operation), strict=True):
-            first, size = (source_length(term, amount, operation.target) for amount in (start, length))
-            inputs.append(whole[first : first + size])
-        place = start % _BLOCK_BYTES
-        apply_transform(operation, inputs, workspace.buffer[place : place + length], workspace.scratch)
+        step = slice_operation(operation, start, min(STEP_BYTES, operation.length - start))
+        assert isinstance(step, Elementwise)
+        inputs = [raw[source][offset : offset + size] for source, offset, size in term_ranges(step)]
+        target = workspace.buffer[start % _BLOCK_BYTES :][: step.length]
+        if isinstance(step, AddLowRank):
+            workspace.low_rank.add(step, inputs[0], target, factors)
+        else:
+            apply_transform(step, inputs, target, workspace.scratch)
 
 
-def _blocks(operation: Scale | Blend) -> list[Block]:
+def _terms(operation: Elementwise) -> list[tuple[Term, int]]:
+    """Return all that the whole operation reads, and of how many elements."""
+    count = operation.length * 8 // operation.target.bits
+    terms = [(term, count) for term in terms_of(operation)]
+    if isinstance(operation, AddLowRank):
+        terms.append((operation.a, operation.rank * operation.columns))
+        terms.append((operation.b, operation.rows * operation.rank))
+    return terms
+
+
+def _blocks(operation: Elementwise) -> list[Block]:
     """Return the blocks of a shard that holds nothing but the operation's tensor, its header left out."""
     raw = encode_header([("t", operation.target, (operation.length * 8 // operation.target.bits,))], {})
     header = parse_header(raw, file_size=len(raw) + operation.length, origin="t")
-    placed = type(operation)(
-        **{name: getattr(operation, name) for name in operation.__slots__} | {"offset": len(raw)}
-    )
-    return list(cut_blocks(header, [placed]))
+    return list(cut_blocks(header, [replace(operation, offset=len(raw))]))
 
 
 def _random(count: int, dtype: DType, seed: int) -> torch.Tensor:

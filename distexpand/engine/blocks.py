@@ -11,9 +11,11 @@ from dataclasses import dataclass, replace
 from distexpand.formats.header import Header
 from distexpand.plan.digest_layout import PIECE_BYTES
 from distexpand.plan.operations import (
+    AddLowRank,
     Blend,
     Constant,
     Copy,
+    Elementwise,
     Gather,
     Operation,
     Scale,
@@ -103,9 +105,13 @@ def slice_operation(operation: Operation, offset: int, length: int) -> Operation
         case Blend():
             terms = tuple(_slice_term(operation, term, skipped) for term in operation.terms)
             return replace(operation, offset=offset, length=length, terms=terms)
+        case AddLowRank():
+            term = _slice_term(operation, operation.term, skipped)
+            elements = operation.skipped + skipped * 8 // operation.target.bits
+            return replace(operation, offset=offset, length=length, term=term, skipped=elements)
 
 
-def _slice_term(operation: Scale | Blend, term: Term, skipped: int) -> Term:
+def _slice_term(operation: Elementwise, term: Term, skipped: int) -> Term:
     return replace(term, source_offset=term.source_offset + source_length(term, skipped, operation.target))
 
 

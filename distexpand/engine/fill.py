@@ -10,19 +10,22 @@ from dataclasses import dataclass
 from distexpand.engine.blocks import Block, joined_copies, slice_operation
 from distexpand.engine.buffers import PAGE_BYTES, block_buffer
 from distexpand.engine.gather import fill_gather
+from distexpand.engine.low_rank import LowRankAdder
 from distexpand.engine.scratch import Scratch
 from distexpand.engine.transforms import apply_transform
 from distexpand.plan.digest_layout import PIECE_BYTES, piece_digest, zeros_digest
 from distexpand.plan.operations import (
+    AddLowRank,
     Blend,
     Constant,
     Copy,
+    Elementwise,
     Gather,
     Operation,
     Scale,
     Zero,
     constant_element,
-    source_terms,
+    term_ranges,
 )
 from distexpand.storage.direct import LEAST_BYTES
 from distexpand.storage.ranges import RangeReader, Readers
@@ -56,6 +59,7 @@ class Workspace:
         self.area = block_buffer(size + 4 * PAGE_BYTES)
         self._inputs: list[memoryview] = []
         self.scratch = Scratch()
+        self.low_rank = LowRankAdder(self.scratch)
         self.begin(0)
 
     def begin(self, offset: int) -> None:
@@ -137,7 +141,7 @@ def _fill(
         case Gather():
             fill_gather(operation, readers, workspace.buffer[start : start + operation.length])
             yield start, operation.length
-        case Scale() | Blend():
+        case Scale() | Blend() | AddLowRank():
             _transform(operation, base, readers, workspace)
             yield start, operation.length
 
@@ -168,25 +172,28 @@ def _read_aligned(reader: RangeReader, offset: int, length: int, workspace: Work
         workspace.area[place : place + length] = workspace.area[read + lead : read + lead + length]
 
 
-def _transform(operation: Scale | Blend, base: int, readers: Readers, workspace: Workspace) -> None:
-    """Transform in steps: in place what has the size of its source, which is read at once as a copy is."""
+def _transform(operation: Elementwise, base: int, readers: Readers, workspace: Workspace) -> None:
+    """Compute in steps: in place what has the size of its only term, which is read at once as a copy is."""
     start, end = operation.offset - base, operation.offset + operation.length
-    in_place = isinstance(operation, Scale) and operation.term.dtype.bits == operation.target.bits
+    (source, source_offset, length), *others = term_ranges(operation)
+    in_place = not others and length == operation.length
     if in_place:
-        ((source, source_offset, length),) = source_terms(operation)
         _read_aligned(readers[source], source_offset, length, workspace, start)
     for offset in range(operation.offset, end, STEP_BYTES):
         step = slice_operation(operation, offset, min(STEP_BYTES, end - offset))
-        assert isinstance(step, Scale | Blend)
+        assert isinstance(step, Elementwise)
         target = workspace.buffer[offset - base : offset - base + step.length]
         inputs = [target] if in_place else _read_inputs(step, readers, workspace)
-        apply_transform(step, inputs, target, workspace.scratch)
+        if isinstance(step, AddLowRank):
+            workspace.low_rank.add(step, inputs[0], target, readers)
+        else:
+            apply_transform(step, inputs, target, workspace.scratch)
 
 
-def _read_inputs(step: Scale | Blend, readers: Readers, workspace: Workspace) -> list[memoryview]:
+def _read_inputs(step: Elementwise, readers: Readers, workspace: Workspace) -> list[memoryview]:
     """Read each term to a buffer of its own, in whole units of the reader's alignment."""
     inputs = []
-    for number, (source, offset, length) in enumerate(source_terms(step)):
+    for number, (source, offset, length) in enumerate(term_ranges(step)):
         reader = readers[source]
         aligned = length >= LEAST_BYTES and offset % _WIDEST_ELEMENT == 0
         alignment = reader.alignment if aligned else 1

@@ -5,10 +5,11 @@ from collections.abc import Collection, Sequence
 
 from distexpand.engine.blocks import joined_copies
 from distexpand.engine.transforms import needs_torch
+from distexpand.formats.dtypes import DType
 from distexpand.plan.congruence import SHARED_BLOCK
 from distexpand.plan.digest_layout import PIECE_BYTES
 from distexpand.plan.model import Plan, ShardPlan
-from distexpand.plan.operations import Copy, Zero
+from distexpand.plan.operations import AddLowRank, Copy, Zero
 from distexpand.storage.ranges import RangeReader
 
 _PROCESS_BYTES = 70_000_000
@@ -45,7 +46,7 @@ def peak_memory_bytes(plan: Plan, *, threads: int) -> int:
     """Return the expected peak of resident memory of a local run."""
     operations = sum(len(shard.operations) for shard in plan.shards)
     own = process_memory_bytes(threads=threads, transforms=needs_torch(plan))
-    return own + operations * _PLAN_BYTES_PER_OPERATION
+    return own + operations * _PLAN_BYTES_PER_OPERATION + threads * _held_bytes(plan)
 
 
 def process_memory_bytes(*, threads: int, transforms: bool) -> int:
@@ -54,6 +55,19 @@ def process_memory_bytes(*, threads: int, transforms: bool) -> int:
     if transforms:
         return base + _TORCH_BYTES + threads * _TRANSFORM_BYTES_PER_THREAD
     return base
+
+
+def _held_bytes(plan: Plan) -> int:
+    """Return the bytes of the largest thin matrix that a thread holds whole, as read and in float64."""
+    return max(
+        (
+            operation.rank * operation.columns * (operation.right.dtype.bits + DType.F64.bits) // 8
+            for shard in plan.shards
+            for operation in shard.operations
+            if isinstance(operation, AddLowRank)
+        ),
+        default=0,
+    )
 
 
 def _shard_bytes(

@@ -1,6 +1,7 @@
-"""torch, imported when it is first needed: a run of copies never pays for it."""
+"""torch, and numpy beside it, imported when they are first needed: a run of copies never pays for them."""
 
 from functools import cache
+from importlib import import_module
 from typing import Any
 
 from distexpand.errors import MissingDependencyError
@@ -14,14 +15,28 @@ def require_torch() -> Any:
     Raises:
         MissingDependencyError: torch isn't installed.
     """
+    require_numpy()  # without it torch is there, but fails where its tensors are seen as arrays
+    return _imported("torch")
+
+
+@cache
+def require_numpy() -> Any:
+    """Return numpy.
+
+    Raises:
+        MissingDependencyError: it isn't installed.
+    """
+    return _imported("numpy")
+
+
+def _imported(name: str) -> Any:
     try:
-        import torch  # noqa: PLC0415
+        return import_module(name)
     except ImportError:
         raise MissingDependencyError(
-            "this recipe scales, casts or blends tensors, which needs torch",
+            f"this recipe computes tensors, which needs {name}",
             hint="Install it with: pip install 'distexpand[torch]'",
         ) from None
-    return torch
 
 
 @cache

@@ -19,7 +19,7 @@ from distexpand.engine.scratch import Scratch
 from distexpand.engine.torch_library import require_torch, torch_dtype
 from distexpand.formats.dtypes import DType
 from distexpand.plan.model import Plan, ShardPlan
-from distexpand.plan.operations import Blend, Scale, terms_of
+from distexpand.plan.operations import Blend, Elementwise, Scale, terms_of
 
 STAGED_ELEMENTS = 1 << 18
 """Elements transformed at a time where there are intermediates, so that those stay in the processor's cache.
@@ -178,4 +178,4 @@ def _slow_casts() -> frozenset[tuple[Any, Any]]:
 
 
 def _transforms(shard: ShardPlan) -> bool:
-    return any(isinstance(operation, Scale | Blend) for operation in shard.operations)
+    return any(isinstance(operation, Elementwise) for operation in shard.operations)

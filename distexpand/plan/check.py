@@ -4,16 +4,20 @@ Run on every plan before it is executed, also on one that was read from a file:
 a plan is input like any other.
 """
 
+import math
 from bisect import bisect_right
 
 from distexpand.errors import CheckpointError, UsageError
+from distexpand.formats.dtypes import DType
 from distexpand.formats.header import LENGTH_BYTES, Header, TensorHeader, header_size, parse_header
 from distexpand.formats.index import is_plain_path
 from distexpand.plan.model import Plan, ShardPlan
 from distexpand.plan.operations import (
+    AddLowRank,
     Blend,
     Constant,
     Copy,
+    Elementwise,
     Gather,
     Operation,
     Zero,
@@ -21,6 +25,8 @@ from distexpand.plan.operations import (
     source_terms,
     terms_of,
 )
+
+_EXACT_FACTORS = {DType.F16, DType.BF16, DType.F32}
 
 
 def check_plan(plan: Plan) -> None:
@@ -118,16 +124,34 @@ def _fits(operation: Operation, tensor: TensorHeader) -> bool:
         return _fits_constant(operation, tensor)
     if isinstance(operation, Gather):
         return True
-    terms = terms_of(operation)
-    if isinstance(operation, Blend) and (not terms or len(terms) != len(operation.weights)):
-        return False
     element = operation.target.bits // 8
     return (
         operation.target == tensor.dtype
-        and all(dtype.is_plain_float for dtype in (operation.compute, operation.target))
-        and all(term.dtype.is_plain_float for term in terms)
+        and all(dtype.is_plain_float for dtype in (operation.target, *(t.dtype for t in terms_of(operation))))
         and operation.length % element == 0
         and (operation.offset - tensor.offset) % element == 0
+        and _is_computable(operation)
+    )
+
+
+def _is_computable(operation: Elementwise) -> bool:
+    if isinstance(operation, AddLowRank):
+        return _is_low_rank(operation)
+    if isinstance(operation, Blend) and not 0 < len(operation.terms) == len(operation.weights):
+        return False
+    return operation.compute.is_plain_float
+
+
+def _is_low_rank(operation: AddLowRank) -> bool:
+    """Whether the matrices have a shape, the part lies within it, and products are exact in float64."""
+    made = operation.length // (operation.target.bits // 8)
+    return (
+        operation.rank > 0
+        and operation.skipped >= 0
+        and operation.columns > 0
+        and operation.skipped + made <= operation.rows * operation.columns
+        and all(term.dtype in _EXACT_FACTORS for term in (operation.a, operation.b))
+        and math.isfinite(operation.scaling)
     )
 
 

@@ -4,7 +4,18 @@ from typing import Any
 
 from distexpand.formats.dtypes import DType
 from distexpand.plan.codec_values import number, whole
-from distexpand.plan.operations import Blend, Constant, Copy, Gather, Operation, Scale, Term, Zero
+from distexpand.plan.operations import (
+    AddLowRank,
+    Blend,
+    Constant,
+    Copy,
+    Elementwise,
+    Gather,
+    Operation,
+    Scale,
+    Term,
+    Zero,
+)
 
 
 def encode_operation(operation: Operation) -> list[Any]:
@@ -28,6 +39,12 @@ def encode_operation(operation: Operation) -> list[Any]:
                 list(operation.parts),
                 operation.skipped,
             ]
+        case Scale() | Blend() | AddLowRank():
+            return _encode_elementwise(operation)
+
+
+def _encode_elementwise(operation: Elementwise) -> list[Any]:
+    match operation:
         case Scale():
             return [
                 "scale",
@@ -48,6 +65,18 @@ def encode_operation(operation: Operation) -> list[Any]:
                 operation.normalize,
                 operation.compute.value,
                 operation.target.value,
+            ]
+        case AddLowRank():
+            return [
+                "add_low_rank",
+                operation.offset,
+                operation.length,
+                [_encode_term(term) for term in (operation.term, operation.a, operation.b)],
+                [operation.rows, operation.columns, operation.rank],
+                operation.scaling,
+                operation.target.value,
+                operation.transposed,
+                operation.skipped,
             ]
 
 
@@ -80,6 +109,12 @@ def decode_operation(entry: list[Any]) -> Operation:
                 parts=tuple(whole(number) for number in parts),
                 skipped=whole(skipped),
             )
+        case _:
+            return _decode_elementwise(kind, offset, length, rest)
+
+
+def _decode_elementwise(kind: Any, offset: int, length: int, rest: list[Any]) -> Elementwise:
+    match kind, rest:
         case "scale", [term, factor, compute, target]:
             return Scale(
                 offset=offset,
@@ -98,6 +133,28 @@ def decode_operation(entry: list[Any]) -> Operation:
                 normalize=normalize,
                 compute=DType(compute),
                 target=DType(target),
+            )
+        case "add_low_rank", [
+            [term, a, b],
+            [rows, columns, rank],
+            scaling,
+            target,
+            bool(transposed),
+            skipped,
+        ]:
+            return AddLowRank(
+                offset=offset,
+                length=length,
+                term=_decode_term(term),
+                a=_decode_term(a),
+                b=_decode_term(b),
+                rows=whole(rows),
+                columns=whole(columns),
+                rank=whole(rank),
+                scaling=number(scaling),
+                target=DType(target),
+                transposed=transposed,
+                skipped=whole(skipped),
             )
         case _:
             raise ValueError(kind)

@@ -11,10 +11,24 @@ from typing import assert_never
 
 from distexpand.plan.digest_layout import PIECE_BYTES
 from distexpand.plan.model import Plan, ShardPlan
-from distexpand.plan.operations import Blend, Constant, Copy, Gather, Operation, Scale, Zero, source_terms
+from distexpand.plan.operations import (
+    AddLowRank,
+    Blend,
+    Constant,
+    Copy,
+    Gather,
+    Operation,
+    Scale,
+    Zero,
+    source_terms,
+)
 
 STEP_BYTES = 2 * 1024 * 1024
 """Output bytes that the engine transforms at a time; each term is read once for each."""
+
+_ADDITION_TERMS = 2
+_RANK_OF_A_TERM = 16
+"""A low-rank addition takes the time of a blend of so many terms, and of one more for so much rank."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +70,7 @@ def shard_work(shard: ShardPlan, piece_bytes: int = PIECE_BYTES) -> ShardWork:
         zeros=zeros,
         copied=_total(shard.operations, Copy) + _total(shard.operations, Gather),
         scaled=_total(shard.operations, Scale),
-        blended=sum(part.length * len(part.terms) for part in shard.operations if isinstance(part, Blend)),
+        blended=sum(map(_blended, shard.operations)),
         gets=sum(_gets(part, piece_bytes) for part in shard.operations),
         puts=_ceil(shard.size, piece_bytes),
     )
@@ -64,6 +78,13 @@ def shard_work(shard: ShardPlan, piece_bytes: int = PIECE_BYTES) -> ShardWork:
 
 def _total(operations: Iterable[Operation], kind: type[Operation]) -> int:
     return sum(operation.length for operation in operations if isinstance(operation, kind))
+
+
+def _blended(operation: Operation) -> int:
+    """Return the operation's bytes times its terms; a low-rank addition takes as long as some, measured."""
+    if isinstance(operation, AddLowRank):
+        return _ADDITION_TERMS * operation.length + operation.length * operation.rank // _RANK_OF_A_TERM
+    return operation.length * len(operation.terms) if isinstance(operation, Blend) else 0
 
 
 def _gets(operation: Operation, piece_bytes: int) -> int:
@@ -76,6 +97,9 @@ def _gets(operation: Operation, piece_bytes: int) -> int:
             return max(_ceil(source_terms(operation)[0][2], STEP_BYTES), 1)
         case Scale() | Blend():
             return _ceil(operation.length, STEP_BYTES) * len(source_terms(operation))
+        case AddLowRank():
+            rows = operation.rank if operation.transposed else 1
+            return _ceil(operation.length, piece_bytes) + _ceil(operation.length, STEP_BYTES) * (1 + rows)
         case _:
             assert_never(operation)
 

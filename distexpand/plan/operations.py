@@ -107,9 +107,59 @@ class Blend:
     target: DType
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddLowRank:
+    """A matrix W plus `scaling` times the product B @ A of two thin ones: a LoRA adapter merged into W.
+
+    W and the result have the shape (rows, columns), B (rows, rank) and A (rank, columns), all
+    row by row. With `transposed` W is stored as the transpose of what the adapter was made for
+    and gets (B @ A).T: A is (rank, rows) and B (columns, rank).
+
+    The operation makes `length` bytes from element `skipped` of the result. `term` is W from
+    that element on; `a` and `b` begin with their matrix. Every element is, in float64,
+
+        W[i, j] + (scaling * (B[i, 0] * A[0, j] + B[i, 1] * A[1, j] + ...) + 0)
+
+    where products are exact, as A and B are at most float32, and everything else is rounded as
+    it stands there: the sum from left to right, in order of rank. Adding 0 makes a delta of -0 a
+    positive one. The result is rounded to `target` once, from float64 to the nearest, ties to
+    even, never by way of float32.
+    """
+
+    offset: int
+    length: int
+    term: Term
+    a: Term
+    b: Term
+    rows: int
+    columns: int
+    rank: int
+    scaling: float
+    target: DType
+    transposed: bool = False
+    skipped: int = 0
+
+    @property
+    def left(self) -> Term:
+        """The factor of which a row of the result needs one row, or column if it is stored transposed."""
+        return self.a if self.transposed else self.b
+
+    @property
+    def right(self) -> Term:
+        """The factor of which every row of the result needs everything."""
+        return self.b if self.transposed else self.a
+
+    @property
+    def made_rows(self) -> range:
+        """The rows of the result that this makes at least a part of."""
+        end = self.skipped + self.length * 8 // self.target.bits
+        return range(self.skipped // self.columns, -(-end // self.columns))
+
+
 _STRUCT_CODES = {DType.U8: "<B", DType.F16: "<e", DType.F32: "<f", DType.F64: "<d"}
 
-Operation: TypeAlias = Copy | Zero | Constant | Gather | Scale | Blend
+Elementwise: TypeAlias = Scale | Blend | AddLowRank
+Operation: TypeAlias = Copy | Zero | Constant | Gather | Elementwise
 
 
 def source_length(term: Term, length: int, target: DType) -> int:
@@ -127,10 +177,28 @@ def source_terms(operation: Operation) -> tuple[tuple[int, int, int], ...]:
         case Gather():
             return (_gathered_rows(operation),)
         case Scale() | Blend():
-            return tuple(
-                (term.source, term.source_offset, source_length(term, operation.length, operation.target))
-                for term in terms_of(operation)
-            )
+            return term_ranges(operation)
+        case AddLowRank():
+            return (*term_ranges(operation), *_factor_ranges(operation))
+
+
+def term_ranges(operation: Elementwise) -> tuple[tuple[int, int, int], ...]:
+    """Return the source ranges of an operation's terms, as (source, offset, length)."""
+    return tuple(
+        (term.source, term.source_offset, source_length(term, operation.length, operation.target))
+        for term in terms_of(operation)
+    )
+
+
+def _factor_ranges(operation: AddLowRank) -> tuple[tuple[int, int, int], ...]:
+    """Return the ranges of the thin matrices: of B its rows that are needed, if it lies row by row."""
+    left, right = operation.left, operation.right
+    made = range(operation.rows) if operation.transposed else operation.made_rows
+    row, size = operation.rank * left.dtype.bits // 8, right.dtype.bits // 8
+    return (
+        (left.source, left.source_offset + made.start * row, len(made) * row),
+        (right.source, right.source_offset, operation.rank * operation.columns * size),
+    )
 
 
 def _gathered_rows(operation: Gather) -> tuple[int, int, int]:
@@ -165,9 +233,9 @@ def constant_element(value: float, dtype: DType) -> bytes:
     return element
 
 
-def terms_of(operation: Scale | Blend) -> tuple[Term, ...]:
-    """Return what an elementwise operation reads, one run or several."""
-    return (operation.term,) if isinstance(operation, Scale) else operation.terms
+def terms_of(operation: Elementwise) -> tuple[Term, ...]:
+    """Return what an operation reads element by element, one run or several."""
+    return operation.terms if isinstance(operation, Blend) else (operation.term,)
 
 
 def sources_of(operations: Iterable[Operation]) -> list[int]:

@@ -13,7 +13,17 @@ from typing import Any, assert_never
 
 from distexpand.findings import Finding
 from distexpand.plan.model import LayerOrigin, Plan, ShardPlan
-from distexpand.plan.operations import Blend, Constant, Copy, Gather, Operation, Scale, Zero, source_terms
+from distexpand.plan.operations import (
+    AddLowRank,
+    Blend,
+    Constant,
+    Copy,
+    Gather,
+    Operation,
+    Scale,
+    Zero,
+    source_terms,
+)
 from distexpand.report.layer_runs import is_repeat
 
 _LENGTH_PREFIX = 8
@@ -157,7 +167,7 @@ def _written_by_kind(operations: Iterable[Operation]) -> dict[str, int]:
                 written["copied"] += operation.length
             case Zero():
                 written["zero"] += operation.length
-            case Constant() | Scale() | Blend():
+            case Constant() | Scale() | Blend() | AddLowRank():
                 written["transformed"] += operation.length
             case _:
                 assert_never(operation)

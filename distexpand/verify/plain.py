@@ -3,7 +3,7 @@
 Shares nothing with the engine's reading, cutting and transforming, so that it finds the
 engine's errors too: ranges are read whole (holes as the zeros that they read as), and a
 transform is the expression that its operation states. As that is elementwise, a part of
-an operation is the same expression on a part of its sources.
+an operation is the same expression on a part of its sources, and of whole rows of thin matrices.
 """
 
 import struct
@@ -12,11 +12,24 @@ from typing import Any
 
 from distexpand.engine.torch_library import require_torch
 from distexpand.formats.dtypes import DType
-from distexpand.plan.operations import Blend, Constant, Copy, Gather, Operation, Scale, Term, Zero
+from distexpand.plan.operations import (
+    AddLowRank,
+    Blend,
+    Constant,
+    Copy,
+    Gather,
+    Operation,
+    Scale,
+    Term,
+    Zero,
+)
 from distexpand.storage.ranges import RangeReader
 
 STEP_BYTES = 1024 * 1024
 """Bytes of a transform's output computed at a time by `fill_plain`; bounds its memory."""
+
+_DIGITS = {DType.F16: (11, -24), DType.BF16: (8, -133), DType.F32: (24, -149)}
+"""Binary digits of a number, and the power of two that its last one is worth at least."""
 
 _FLOAT_OF_SIZE = {2: "<e", 4: "<f", 8: "<d"}
 
@@ -52,9 +65,15 @@ def _part(operation: Operation, start: int, length: int, readers: Sequence[Range
             size = operation.target.bits // 8
             first, count = start // size, length // size
             if isinstance(operation, Scale):
-                return _raw(_scaled(operation, _elements(operation.term, first, count, readers)), operation)
-            terms = [_elements(term, first, count, readers) for term in operation.terms]
-            return _raw(_blended(operation, terms), operation)
+                values = _scaled(operation, _elements(operation.term, first, count, readers))
+            else:
+                terms = [_elements(term, first, count, readers) for term in operation.terms]
+                values = _blended(operation, terms)
+            return _raw(values, operation.target)
+        case AddLowRank():
+            size = operation.target.bits // 8
+            values = _low_rank(operation, start // size, length // size, readers)
+            return _raw(_nearest(values, operation.target), operation.target)
 
 
 def _constant(operation: Constant, start: int, length: int) -> bytes:
@@ -108,12 +127,42 @@ def _blended(operation: Blend, terms: Sequence[Any]) -> Any:
     return (total / weights.sum() if operation.normalize else total).to(compute)
 
 
-def _raw(values: Any, operation: Scale | Blend) -> bytes:
-    """Return the values' bytes in the target's dtype, each NaN as the dtype's quiet one."""
+def _low_rank(operation: AddLowRank, first: int, count: int, readers: Sequence[RangeReader]) -> Any:
+    """Return elements in float64, from the whole rows that they lie in."""
     torch = require_torch()
-    target = _torch_dtype(operation.target)
+    rows, columns, rank = operation.rows, operation.columns, operation.rank
+    begin = operation.skipped + first
+    top, bottom = begin // columns, -(-(begin + count) // columns)
+    if operation.transposed:
+        left = _elements(operation.a, 0, rank * rows, readers).view(rank, rows).T[top:bottom]
+        right = _elements(operation.b, 0, columns * rank, readers).view(columns, rank).T
+    else:
+        left = _elements(operation.b, top * rank, (bottom - top) * rank, readers).view(bottom - top, rank)
+        right = _elements(operation.a, 0, rank * columns, readers).view(rank, columns)
+    total = torch.zeros(bottom - top, columns, dtype=torch.float64)
+    for number in range(rank):
+        total += left[:, number, None].double() * right[None, number].double()
+    delta = total.flatten()[begin - top * columns :][:count] * operation.scaling + 0
+    return _elements(operation.term, first, count, readers).double() + delta
+
+
+def _nearest(values: Any, dtype: DType) -> Any:
+    """Round float64 to whole multiples of what the last place of the dtype is worth there, ties to even."""
+    if dtype is DType.F64:
+        return values
+    torch = require_torch()
+    digits, least = _DIGITS[dtype]
+    exponent = torch.frexp(values).exponent.long() - digits
+    unit = ((exponent.clamp(min=least) + 1023) << 52).view(torch.float64)
+    return (values / unit).round() * unit
+
+
+def _raw(values: Any, dtype: DType) -> bytes:
+    """Return the values' bytes in a dtype, each NaN as the dtype's quiet one."""
+    torch = require_torch()
+    target = _torch_dtype(dtype)
     result = values.to(target).contiguous()
-    whole = getattr(torch, f"int{operation.target.bits}")
+    whole = getattr(torch, f"int{dtype.bits}")
     quiet = torch.tensor(float("nan"), dtype=target).view(whole)
     raw: bytes = torch.where(torch.isnan(result), quiet, result.view(whole)).numpy().tobytes()
     return raw

@@ -10,7 +10,17 @@ from hypothesis import strategies as st
 from distexpand.formats.dtypes import DType
 from distexpand.formats.header import Header, encode_header, parse_header
 from distexpand.plan.model import ShardPlan
-from distexpand.plan.operations import Blend, Constant, Copy, Operation, Scale, Term, Zero, source_terms
+from distexpand.plan.operations import (
+    AddLowRank,
+    Blend,
+    Constant,
+    Copy,
+    Operation,
+    Scale,
+    Term,
+    Zero,
+    source_terms,
+)
 from distexpand.storage.local_reader import LocalReader
 from distexpand.storage.ranges import RangeReader
 
@@ -33,7 +43,7 @@ def terms(draw: st.DrawFn, length: int, target: DType) -> Term:
 @st.composite
 def tensor_operations(draw: st.DrawFn, target: DType, length: int, *, torch: bool) -> Operation:
     """Draw what makes a tensor; with `torch` transforms as well."""
-    kinds = ["copy", "zero", "constant", *(["scale", "blend"] if torch and target in FLOATS else [])]
+    kinds = ["copy", "zero", "constant", *(["scale", "blend", "add"] if torch and target in FLOATS else [])]
     match draw(st.sampled_from(kinds)):
         case "zero":
             return Zero(offset=0, length=length)
@@ -60,9 +70,39 @@ def tensor_operations(draw: st.DrawFn, target: DType, length: int, *, torch: boo
                 compute=draw(floats),
                 target=target,
             )
+        case "add":
+            return draw(low_rank_additions(target, length))
     source_offset = draw(st.integers(0, SOURCE_BYTES - length))
     return Copy(
         offset=0, length=length, source=draw(st.integers(0, SOURCES - 1)), source_offset=source_offset
+    )
+
+
+@st.composite
+def low_rank_additions(draw: st.DrawFn, target: DType, length: int) -> AddLowRank:
+    """Draw what makes a part of a matrix."""
+    made = length * 8 // target.bits
+    columns, rank, transposed = draw(st.integers(1, 9)), draw(st.integers(1, 3)), draw(st.booleans())
+    skipped = draw(st.integers(0, 2 * columns))
+    rows = -(-(skipped + made) // columns) + draw(st.integers(0, 2))
+    factors = []
+    for count in (rank * rows, rank * columns) if transposed else (rank * columns, rank * rows):
+        dtype = draw(st.sampled_from((DType.F16, DType.BF16, DType.F32)))
+        offset = draw(st.integers(0, SOURCE_BYTES - count * dtype.bits // 8))
+        factors.append(Term(source=draw(st.integers(0, SOURCES - 1)), source_offset=offset, dtype=dtype))
+    return AddLowRank(
+        offset=0,
+        length=length,
+        term=terms(draw, length, target),
+        a=factors[0],
+        b=factors[1],
+        rows=rows,
+        columns=columns,
+        rank=rank,
+        scaling=draw(st.sampled_from((1.0, -0.5, 2.0, 1e30))),
+        target=target,
+        transposed=transposed,
+        skipped=skipped,
     )
 
 

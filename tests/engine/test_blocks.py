@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from distexpand.engine.blocks import cut_blocks, slice_operation
 from distexpand.plan.model import ShardPlan
-from distexpand.plan.operations import Operation, source_terms
+from distexpand.plan.operations import AddLowRank, Operation, source_terms, term_ranges
 from tests.engine.shards import header_of, shard_plans
 
 piece_sizes = st.integers(1, 60).map(lambda n: 8 * n)
@@ -46,10 +46,14 @@ def test_sliced_operations_read_the_same_ranges_in_order(shard: ShardPlan, piece
 
 
 def _joined(operations: "list[Operation] | tuple[Operation, ...]") -> list[list[int]]:
-    """Return for each source term position the source bytes that are read, one by one."""
+    """Return for each source term position the source bytes that are read, one by one.
+
+    Thin matrices aside, which are read again for every part that needs them.
+    """
     read: list[list[int]] = [[], [], []]
     for operation in operations:
-        for index, (source, offset, length) in enumerate(source_terms(operation)):
+        ranges = term_ranges(operation) if isinstance(operation, AddLowRank) else source_terms(operation)
+        for index, (source, offset, length) in enumerate(ranges):
             read[index] += [source * 10**6 + byte for byte in range(offset, offset + length)]
     return read
 

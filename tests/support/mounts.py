@@ -98,6 +98,14 @@ def fresh_folder(root: Path) -> Iterator[Path]:
         shutil.rmtree(folder)
 
 
+def shares_blocks(folder: Path) -> bool:
+    """Whether files in a folder can share blocks, asked without the package."""
+    with fresh_folder(folder) as probes:
+        (probes / "one").write_bytes(bytes(1 << 16))
+        copy = ["cp", "--reflink=always", str(probes / "one"), str(probes / "other")]
+        return subprocess.run(copy, capture_output=True, check=False).returncode == 0
+
+
 def used_bytes(folder: Path) -> int:
     """Return the bytes that are taken of a file system, once everything written is on its disk."""
     _run("sync", "--file-system", str(folder))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.mounts import CLONING, HERE, KINDS, FileSystems, fresh_folder, used_bytes
+from tests.support.mounts import CLONING, HERE, KINDS, FileSystems, fresh_folder, shares_blocks, used_bytes
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != HERE])
@@ -22,6 +22,11 @@ def test_a_folder_is_on_the_kind_of_file_system_that_was_asked_for(
     )
     assert found.stdout.split() == [kind]
     assert file_systems[kind] == folder
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != HERE])
+def test_blocks_can_be_shared_where_they_are_said_to_be(kind: str, file_systems: FileSystems) -> None:
+    assert shares_blocks(file_systems[kind]) is (kind in CLONING)
 
 
 @pytest.mark.parametrize("kind", CLONING)
