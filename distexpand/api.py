@@ -189,12 +189,16 @@ def check_load(plan: Plan, *, trust_remote_code: bool = False) -> LoadProof:
 
 
 def summarise_plan(
-    planned: PlannedExpansion, *, output: Path | None = None, threads: int = DEFAULT_THREADS
+    planned: PlannedExpansion,
+    *,
+    output: Path | None = None,
+    threads: int = DEFAULT_THREADS,
+    clone: bool = True,
 ) -> PlanSummary:
     """Return a plan's figures, with disk and memory on this machine."""
     plan = planned.plan
     with open_sources(plan) as readers:
-        shared = shareable_sources(readers, output) if output else ()
+        shared = shareable_sources(readers, output) if output and clone else ()
         needed = disk_bytes(plan.shards, readers, shared=shared) + small_file_bytes(plan)
         moves = io_words(readers, output, shared)
     return summarise(

@@ -102,7 +102,7 @@ def run_command(
         planned, _ = checked_load(planned, trust_remote_code=trust_remote_code)
     if strict:
         refuse_findings(planned.findings)
-    summary = summarise_plan(planned, output=out, threads=threads)
+    summary = summarise_plan(planned, output=out, threads=threads, clone=clone and not ray)
     if not quiet and not as_json:
         show_findings(planned.findings)
     started = time.monotonic()

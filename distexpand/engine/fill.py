@@ -36,6 +36,9 @@ STEP_BYTES = 2 * 1024 * 1024
 _WIDEST_ELEMENT = 8
 """Bytes: what lies at a multiple of it in its file has its elements aligned in memory as well."""
 
+_PAGES_BESIDE = 6
+"""Pages of a buffer beside the block: one before it, and what five roundings to whole pages may take."""
+
 _ZEROS = memoryview(bytes(1 << 18))
 
 
@@ -56,7 +59,7 @@ class Workspace:
     """
 
     def __init__(self, size: int = PIECE_BYTES) -> None:
-        self.area = block_buffer(size + 4 * PAGE_BYTES)
+        self.area = block_buffer(size + _PAGES_BESIDE * PAGE_BYTES)
         self._inputs: list[memoryview] = []
         self.scratch = Scratch()
         self.low_rank = LowRankAdder(self.scratch)
@@ -162,12 +165,13 @@ def _read_aligned(reader: RangeReader, offset: int, length: int, workspace: Work
     read a little behind their place, and moved.
     """
     alignment = reader.alignment if length >= LEAST_BYTES else 1
-    lead, stop = offset % alignment, min(-(-(offset + length) // alignment) * alignment, reader.size)
+    lead, end = offset % alignment, offset + length
+    end = max(end, min(-(-end // alignment) * alignment, reader.size))
     place = workspace.origin + start
     read = place - lead
     if read % alignment or (start and lead):
         read = -(-place // alignment) * alignment
-    reader.read_into(offset - lead, workspace.area[read : read + lead + stop - offset])
+    reader.read_into(offset - lead, workspace.area[read : read + lead + end - offset])
     if read + lead != place:
         workspace.area[place : place + length] = workspace.area[read + lead : read + lead + length]
 

@@ -5,8 +5,10 @@ import secrets
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
+from distexpand.errors import StorageError
 from distexpand.storage.direct import PAGE
 from distexpand.storage.local_attempt import LocalAttempt
 from distexpand.storage.local_reader import LocalReader
@@ -40,20 +42,23 @@ def try_reading(reader: LocalReader, offset: int) -> Seconds:
 def try_writing(folder: Path) -> Seconds:
     """Return the seconds that writing and syncing `TRIAL_BYTES` takes each way; nothing is left behind.
 
-    Raises:
-        StorageError: the folder can't be written to.
+    A way that fails is left out: what is wrong with the folder itself shows when it is written to.
     """
     seconds: Seconds = {}
     for way in Way:
         path = folder / f"trial.{secrets.token_hex(8)}"
-        try:
-            with LocalAttempt(path, TRIAL_BYTES, way=way) as attempt:
-                if attempt.way is way:
-                    attempt.reserve(0, TRIAL_BYTES)
-                    seconds[way] = _time(attempt.write, 0, attempt.finish)
-        finally:
-            path.unlink(missing_ok=True)
+        with suppress(StorageError):
+            seconds |= _try_writing(path, way)
+        path.unlink(missing_ok=True)
     return seconds
+
+
+def _try_writing(path: Path, way: Way) -> Seconds:
+    with LocalAttempt(path, TRIAL_BYTES, way=way) as attempt:
+        if attempt.way is not way:
+            return {}
+        attempt.reserve(0, TRIAL_BYTES)
+        return {way: _time(attempt.write, 0, attempt.finish)}
 
 
 def _time(
