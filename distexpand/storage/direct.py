@@ -10,6 +10,7 @@ larger than it; one that wants more refuses, and is read through the cache.
 import ctypes
 import mmap
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 PAGE = mmap.PAGESIZE
@@ -32,9 +33,18 @@ def open_direct(path: Path, flags: int) -> int | None:
 
 def reads_directly(descriptor: int) -> bool:
     """Try to read one page directly: some file systems open a file so, and then refuse."""
+    return _moves(os.preadv, descriptor)
+
+
+def writes_directly(descriptor: int) -> bool:
+    """Try to write a page of zeros at the start of a file, whose header comes there later."""
+    return _moves(os.pwritev, descriptor)
+
+
+def _moves(move: Callable[[int, list[mmap.mmap], int], int], descriptor: int) -> bool:
     with mmap.mmap(-1, PAGE) as page:
         try:
-            os.preadv(descriptor, [page], 0)
+            move(descriptor, [page], 0)
         except OSError:
             return False
     return True

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Self
 
 from distexpand.storage.clone import block_size, clone_range
-from distexpand.storage.direct import LEAST_BYTES, direct_part, open_direct
+from distexpand.storage.direct import LEAST_BYTES, direct_part, open_direct, writes_directly
 from distexpand.storage.local_reader import LocalReader
 from distexpand.storage.os_errors import storage_error
 from distexpand.storage.positional import read_fully, write_fully
@@ -38,7 +38,8 @@ class LocalAttempt:
             os.close(self.descriptor)
             path.unlink(missing_ok=True)
             raise storage_error("create", path, error) from None
-        self._direct = open_direct(path, os.O_WRONLY) if way is Way.DIRECT else None
+        self._size = size
+        self._direct = _open_direct(path, size) if way is Way.DIRECT else None
         self.way = Way.BUFFERED if self._direct is None else Way.DIRECT
         self._ends = _Ends()
 
@@ -62,6 +63,8 @@ class LocalAttempt:
         if (offset - source_offset) % block or start >= stop:
             return nothing
         from_offset = source_offset + start - offset
+        if isinstance(source, LocalAttempt):
+            source._write_ends(from_offset, from_offset + stop - start)  # noqa: SLF001  # one of our own
         shared = clone_range(
             source.descriptor, from_offset, stop - start, self.descriptor, start, path=self._path
         )
@@ -69,31 +72,33 @@ class LocalAttempt:
 
     def write(self, offset: int, buffer: memoryview) -> None:
         """Write the whole buffer at `offset`; ragged ends beside a direct run wait for the end."""
+        self._write_ends(offset, offset + len(buffer))
         start, stop = direct_part(offset, buffer) if self._direct is not None else (0, 0)
         if self._direct is not None and start < stop:
             write_fully(self._direct, self._path, offset + start, buffer[start:stop])
             self._ends.add(offset, buffer[:start])
             self._ends.add(offset + stop, buffer[stop:])
             if self._ends.is_full:
-                self._write_ends()
+                self._write_ends(0, self._size)
             return
         write_fully(self.descriptor, self._path, offset, buffer)
         if len(buffer) >= LEAST_BYTES:
             # What is still dirty begins its way to the disk; what is clean leaves the cache.
             os.posix_fadvise(self.descriptor, offset, len(buffer), os.POSIX_FADV_DONTNEED)
 
-    def _write_ends(self) -> None:
-        for offset, end in self._ends.take():
+    def _write_ends(self, start: int, stop: int) -> None:
+        """Write the ends that wait in a range."""
+        for offset, end in self._ends.take(start, stop):
             write_fully(self.descriptor, self._path, offset, memoryview(end))
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
         """Fill the buffer with what was written."""
-        self._write_ends()
+        self._write_ends(offset, offset + len(buffer))
         read_fully(self.descriptor, self._path, offset, buffer)
 
     def finish(self) -> None:
         """Sync the file to disk."""
-        self._write_ends()
+        self._write_ends(0, self._size)
         try:
             os.fsync(self.descriptor)
             os.posix_fadvise(self.descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
@@ -116,6 +121,15 @@ class LocalAttempt:
                 self._path.unlink()
 
 
+def _open_direct(path: Path, size: int) -> int | None:
+    """Open a new file for direct I/O as well; it has no other bytes than zeros yet."""
+    descriptor = open_direct(path, os.O_WRONLY) if size >= LEAST_BYTES else None
+    if descriptor is None or writes_directly(descriptor):
+        return descriptor
+    os.close(descriptor)
+    return None
+
+
 class _Ends:
     """Parts of pages that wait to be written: a write through the cache waits for all direct ones."""
 
@@ -132,10 +146,13 @@ class _Ends:
     def is_full(self) -> bool:
         return len(self._waiting) >= _MOST_ENDS
 
-    def take(self) -> list[tuple[int, bytes]]:
+    def take(self, start: int, stop: int) -> list[tuple[int, bytes]]:
+        """Return those that lie in a range, which wait no longer."""
         with self._lock:
-            waiting, self._waiting = self._waiting, []
-        return waiting
+            taken = [end for end in self._waiting if end[0] < stop and end[0] + len(end[1]) > start]
+            if taken:
+                self._waiting = [end for end in self._waiting if end not in taken]
+        return taken
 
 
 _MOST_ENDS = 2048

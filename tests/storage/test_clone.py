@@ -83,7 +83,6 @@ def _require_all_whole_blocks(source_offset: int, offset: int, length: int, shar
     assert begin < end or begin == offset == end
 
 
-@pytest.mark.xfail(reason="what another attempt still keeps waiting is shared as it was before it")
 @pytest.mark.parametrize(
     ("page", "cut"), [(PAGE, 20 * PAGE + 5), (4 * PAGE, 0)], ids=["between two runs", "larger pages"]
 )

@@ -158,15 +158,15 @@ def test_a_trial_that_fails_leaves_nothing(
             raise StorageError(f"{path}: the disk is broken")
 
     monkeypatch.setattr(local_attempt, "write_fully", failing)
-    with pytest.raises(StorageError, match="the disk is broken"):
-        choose_writing(tmp_path, trial=True)
+    chosen = choose_writing(tmp_path, trial=True)
     assert list(tmp_path.iterdir()) == []
+    assert len(done) > after
+    assert chosen.way is usual_way(chosen.file_system)
 
 
 @pytest.mark.usefixtures("small_trial")
 def test_a_file_system_without_room_for_a_trial(tmp_path: Path) -> None:
-    with pytest.raises(StorageError, match="can't create"):
-        choose_writing(tmp_path / "missing", trial=True)
+    assert choose_writing(tmp_path / "missing", trial=True).rates == {}
     assert list(tmp_path.iterdir()) == []
 
 

@@ -111,12 +111,6 @@ class TestLocalOutputByEachWay(OutputContract):
     def output(self, any_place, way):
         return LocalOutput(any_place, way=way, shares=True)
 
-    def test_writing_again_replaces_parts_of_large_runs(self, output, way, request):
-        if way is Way.DIRECT:
-            reason = "ragged ends of the first write wait, and replace what was written after it"
-            request.applymarker(pytest.mark.xfail(reason=reason))
-        super().test_writing_again_replaces_parts_of_large_runs(output)
-
 
 def test_the_contracts_see_direct_transfers(any_place, moved):
     """Else those above would say nothing of them."""
