@@ -2,10 +2,10 @@
 
 Which of a dtype's many NaNs an instruction makes differs between processors, and between a
 vector instruction and the loop for the rest, so the bits would tell where a tensor was cut.
-Hardly any weights hold one, so what has to be cheap is to find that there is none: as whole
-numbers with a sign the positive NaNs are the largest, without a sign the negative ones, so
-two maxima tell. Rejected: torch's `amax` and `isnan`, which take longer on bfloat16 than
-the arithmetic that they check.
+Hardly any weights hold one, so what has to be cheap is to find that there is none: a sum is
+NaN if any of its terms is. (It is as well where infinities cancel, or sums so large that they
+become infinite; then every number is looked at in vain.) Rejected: torch's `amax` and `isnan`,
+which take longer on bfloat16 than the arithmetic that they check.
 """
 
 from functools import cache
@@ -35,12 +35,10 @@ def nan_bits(dtype: DType) -> int:
 
 def settle_nan(values: Any, dtype: DType) -> None:
     """Give every NaN of a contiguous tensor of a plain float dtype the same bits, in place."""
-    bits = values.view(_whole_number(dtype))
-    infinity, sign = _INFINITY_BITS[dtype], 1 << (dtype.bits - 1)
-    signed = bits.numpy()
-    unsigned = signed.view(f"u{dtype.bits // 8}")
-    if signed.max() > infinity or unsigned.max() > infinity | sign:
-        bits.masked_fill_((bits & (sign - 1)) > infinity, nan_bits(dtype))
+    if require_torch().isnan(values.sum()):
+        bits = values.view(_whole_number(dtype))
+        magnitudes = bits & ((1 << (dtype.bits - 1)) - 1)
+        bits.masked_fill_(magnitudes > _INFINITY_BITS[dtype], nan_bits(dtype))
 
 
 @cache

@@ -50,3 +50,27 @@ def test_each_nan_becomes_the_one(dtype: DType, data: st.DataObject) -> None:
 def test_torch_calls_the_same_ones_nan(bits: int, dtype: DType) -> None:
     raw = bytearray(bits.to_bytes(2, "little"))
     assert torch.isnan(torch.frombuffer(raw, dtype=torch_dtype(dtype))).item() == is_nan(bits, dtype)
+
+
+@pytest.mark.parametrize("dtype", FLOATS, ids=lambda dtype: dtype.value)
+@given(st.integers(1, 5000), st.data())
+def test_a_single_one_is_found_wherever_it_is(dtype: DType, count: int, data: st.DataObject) -> None:
+    place, sign = (
+        data.draw(st.integers(0, count - 1)),
+        data.draw(st.sampled_from([0, -1 << (dtype.bits - 1)])),
+    )
+    other = (1 << (dtype.bits - 1)) - (1 << MANTISSA[dtype]) + 1
+    values = torch.linspace(-3, 5, count, dtype=torch.float64).to(torch_dtype(dtype))
+    bits = values.view(getattr(torch, f"int{dtype.bits}"))
+    bits[place] = sign | other
+    expected = bits.clone()
+    expected[place] = nan_bits(dtype)
+    settle_nan(values, dtype)
+    assert torch.equal(bits, expected)
+
+
+def test_what_cancels_or_overflows_is_no_nan() -> None:
+    for values in ([float("inf"), -float("inf"), 1.0], [3e38] * 40 + [-3e38] * 80):
+        found = torch.tensor(values)
+        settle_nan(found, DType.F32)
+        assert found.tolist() == torch.tensor(values).tolist()
