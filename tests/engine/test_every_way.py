@@ -10,6 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from distexpand.engine import fill
 from distexpand.engine.receipt import Receipt
 from distexpand.engine.shard import ShardEngine
 from distexpand.plan.digest_layout import combined_digest, piece_digest, shard_digest
@@ -17,7 +18,15 @@ from distexpand.plan.model import ShardPlan
 from distexpand.storage.local import LocalOutput
 from distexpand.storage.ranges import RangeReader
 from distexpand.storage.way import Way
-from tests.engine.paged_shards import PAGE, groups, plain_file, shard_of, source_contents, sources_in
+from tests.engine.paged_shards import (
+    PAGE,
+    groups,
+    plain_file,
+    shard_of,
+    source_contents,
+    sources_in,
+    transformed_shards,
+)
 from tests.engine.shards import header_of
 from tests.support.mounts import HERE, KINDS, FileSystems, fresh_folder, shares_blocks
 from tests.support.transfers import (
@@ -148,3 +157,29 @@ def test_together_and_alone_the_files_are_the_same(kind: str, file_systems: File
 
     with small_limits():
         check()
+
+
+@pytest.mark.parametrize("kind", [HERE, "xfs"])
+def test_transforms_are_the_plain_path_s_in_every_way(
+    kind: str, file_systems: FileSystems, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Steps are short here, so that a tensor is made in several, from pages that begin anywhere."""
+    pytest.importorskip("torch", reason="needs pip install 'distexpand[torch]'")
+    monkeypatch.setattr(fill, "STEP_BYTES", 3 * PAGE)
+
+    @settings(deadline=None, max_examples=40)
+    @given(transformed_shards(), cases)
+    def check(shard: ShardPlan, case: Case) -> None:
+        with (
+            fresh_folder(file_systems[kind]) as folder,
+            sources_in(folder, case.contents) as readers,
+        ):
+            expected = plain_file(shard, readers)
+            for reader in readers:
+                reader.read_by(case.reading)
+            (receipt,) = executed(replace(case, shards=[shard]), readers, folder)
+            assert (folder / receipt.attempt).read_bytes() == expected
+
+    with small_limits(), counted_transfers() as moved:
+        check()
+    assert (moved[DIRECT_READ] > 0) is takes_direct_io(file_systems[kind])
