@@ -10,7 +10,7 @@ from distexpand.engine.blocks import joined_copies, slice_operation
 from distexpand.plan.operations import Copy, Operation, Zero
 from distexpand.storage.ranges import Attempt, Readers
 
-_LEAST_BYTES = 1 << 16
+LEAST_SHARED = 1 << 16
 """A run shorter than this is copied: each shared one costs a record of its own in the file system."""
 
 Ranges = tuple[tuple[int, int], ...]
@@ -29,7 +29,7 @@ def share_copies(
     shared: list[tuple[int, int]] = []
     for operation in joined_copies(operations):
         start = stop = operation.offset
-        if isinstance(operation, Copy) and operation.length >= _LEAST_BYTES:
+        if isinstance(operation, Copy) and operation.length >= LEAST_SHARED:
             source = readers[operation.source]
             start, stop = attempt.share(source, operation.source_offset, operation.offset, operation.length)
         if start == stop:

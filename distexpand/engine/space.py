@@ -4,6 +4,7 @@ from bisect import bisect_right
 from collections.abc import Collection, Sequence
 
 from distexpand.engine.blocks import joined_copies
+from distexpand.engine.cloning import LEAST_SHARED
 from distexpand.engine.transforms import needs_torch
 from distexpand.formats.dtypes import DType
 from distexpand.plan.congruence import SHARED_BLOCK
@@ -77,13 +78,18 @@ def _shard_bytes(
     for operation in joined_copies(shard.operations) if shared else shard.operations:
         if not isinstance(operation, Copy):
             total += 0 if isinstance(operation, Zero) else operation.length
-        elif operation.source in shared and not (operation.offset - operation.source_offset) % SHARED_BLOCK:
+        elif operation.source in shared and _is_shareable(operation):
             total += min(operation.length, 2 * SHARED_BLOCK)
         elif readers[operation.source].is_sparse:
             total += data.bytes_within(operation.source, operation.source_offset, operation.length)
         else:
             total += operation.length
     return total
+
+
+def _is_shareable(operation: Copy) -> bool:
+    shift = operation.offset - operation.source_offset
+    return operation.length >= LEAST_SHARED and shift % SHARED_BLOCK == 0
 
 
 class _DataRanges:

@@ -15,7 +15,8 @@ def shareable_sources(readers: Sequence[RangeReader], output: Path) -> frozenset
     folder = existing_folder(output)
     known: dict[int, bool] = {}
     shareable = set()
-    for number, reader in enumerate(readers):
+    # Of each device the largest file is tried: one of less than a block can't say.
+    for number, reader in sorted(enumerate(readers), key=lambda item: -item[1].size):
         if isinstance(reader, LocalReader):
             if reader.device not in known:
                 known[reader.device] = can_clone(reader.descriptor, folder)

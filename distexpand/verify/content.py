@@ -44,7 +44,7 @@ def read_content(
         raw, digests = _shard_digests(output, shard, threads=threads, progress=progress)
         found = [*_content_differences(shard, raw, digests)]
         differences += found
-        shards.append(shard if found else _completed(shard, raw, digests))
+        shards.append(_completed(shard, raw, digests))
     return replace(manifest, shards=tuple(shards)), differences
 
 
@@ -77,8 +77,10 @@ def _content_differences(shard: ShardRecord, raw: bytes, digests: Mapping[str, s
 
 
 def _completed(shard: ShardRecord, raw: bytes, digests: Mapping[str, str]) -> ShardRecord:
+    """Return a shard's record with the digests that it lacks; those that it has stay."""
     whole = shard_digest(raw, map(bytes.fromhex, digests.values()))
-    return replace(shard, digest=whole.hex(), tensors=dict(digests))
+    tensors = {name: shard.tensors.get(name) or digest for name, digest in digests.items()}
+    return replace(shard, digest=whole.hex(), tensors=tensors)
 
 
 def check_against_sources(
@@ -101,7 +103,7 @@ def check_against_sources(
         progress.advance(len(shard.header))
         progress.shard_done(shard.name)
         for name, digest in expected.items():
-            if recorded.pop(name, None) != digest:
+            if recorded.pop(name, None) not in {digest, ""}:  # the latter of a broken file, named already
                 yield Difference(
                     check="sources",
                     file=files.get(name, shard.name),

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from distexpand.formats.dtypes import DType
 from distexpand.formats.header import encode_header
 from distexpand.plan.model import ShardPlan
-from distexpand.plan.operations import Constant, Copy, Operation, Zero
+from distexpand.plan.operations import Blend, Constant, Copy, Operation, Scale, Term, Zero
 from distexpand.storage.local_reader import LocalReader
 from distexpand.storage.ranges import RangeReader
 from distexpand.verify.plain import plain_bytes
@@ -118,3 +118,56 @@ def _pages(holes: Sequence[tuple[int, int]]) -> set[int]:
 def plain_file(shard: ShardPlan, readers: Sequence[RangeReader]) -> bytes:
     """Return what the file has to be, by the plain path."""
     return shard.header + b"".join(plain_bytes(operation, readers) for operation in shard.operations)
+
+
+@st.composite
+def transformed_shards(draw: st.DrawFn) -> ShardPlan:
+    """Draw a shard of casts, scaled and blended tensors and copies between them, over floats of any place."""
+    tensors = []
+    for _ in range(draw(st.integers(1, 4))):
+        target = draw(st.sampled_from([DType.F32, DType.BF16]))
+        elements = draw(st.integers(1, 5 * PAGE))
+        tensors.append((target, elements, draw(st.sampled_from(["copy", "scale", "scale", "blend"]))))
+    tensors.sort(key=lambda tensor: -tensor[0].bits)
+    header = encode_header(
+        ((f"t{number}", dtype, (elements,)) for number, (dtype, elements, _) in enumerate(tensors)),
+        {},
+        alignment=PAGE,
+        remainder=8 * draw(st.integers(0, PAGE // 8 - 1)),
+    )
+    position, operations = len(header), []
+    for target, elements, kind in tensors:
+        length = elements * target.bits // 8
+        operations.append(_transform(draw, kind, target, elements, position))
+        position += length
+    return ShardPlan(name="m", header=header, size=position, operations=tuple(operations))
+
+
+def _transform(draw: st.DrawFn, kind: str, target: DType, elements: int, offset: int) -> Operation:
+    length = elements * target.bits // 8
+    terms = []
+    for _ in range(draw(st.integers(2, 3)) if kind == "blend" else 1):
+        dtype = draw(st.sampled_from([DType.F16, DType.BF16, DType.F32]))
+        read = elements * dtype.bits // 8
+        place = draw(st.sampled_from([offset % PAGE, 8, 104])) if draw(st.booleans()) else None
+        place = draw(st.integers(0, SOURCE_BYTES - read)) if place is None else place
+        terms.append(Term(source=draw(st.integers(0, SOURCES - 1)), source_offset=place, dtype=dtype))
+    match kind:
+        case "scale":
+            factor = draw(st.sampled_from([1.0, 0.7]))
+            return Scale(
+                offset=offset, length=length, term=terms[0], factor=factor, compute=DType.F32, target=target
+            )
+        case "blend":
+            return Blend(
+                offset=offset,
+                length=length,
+                terms=tuple(terms),
+                weights=(0.3, 1.0, -0.25)[: len(terms)],
+                normalize=False,
+                compute=DType.F32,
+                target=target,
+            )
+    return Copy(
+        offset=offset, length=length, source=0, source_offset=draw(st.integers(0, SOURCE_BYTES - length))
+    )

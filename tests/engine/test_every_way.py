@@ -10,6 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from distexpand.engine import fill
 from distexpand.engine.receipt import Receipt
 from distexpand.engine.shard import ShardEngine
 from distexpand.plan.digest_layout import combined_digest, piece_digest, shard_digest
@@ -17,7 +18,15 @@ from distexpand.plan.model import ShardPlan
 from distexpand.storage.local import LocalOutput
 from distexpand.storage.ranges import RangeReader
 from distexpand.storage.way import Way
-from tests.engine.paged_shards import PAGE, groups, plain_file, shard_of, source_contents, sources_in
+from tests.engine.paged_shards import (
+    PAGE,
+    groups,
+    plain_file,
+    shard_of,
+    source_contents,
+    sources_in,
+    transformed_shards,
+)
 from tests.engine.shards import header_of
 from tests.support.mounts import HERE, KINDS, FileSystems, fresh_folder, shares_blocks
 from tests.support.transfers import (
@@ -32,7 +41,7 @@ from tests.support.transfers import (
 piece_sizes = st.one_of(st.integers(1, 60_000 // 8).map(lambda n: 8 * n), st.sampled_from([8192, 1 << 16]))
 
 
-def _executed(case: "Case", readers: Sequence[RangeReader], folder: Path) -> list[Receipt]:
+def executed(case: "Case", readers: Sequence[RangeReader], folder: Path) -> list[Receipt]:
     receipts: list[Receipt] = []
     counted: list[int] = []
     output = LocalOutput(folder, way=case.writing, shares=case.clone)
@@ -63,11 +72,11 @@ class Case:
 
     shards: list[ShardPlan]
     contents: list[tuple[int, list[tuple[int, int]]]]
-    reading: Way
-    writing: Way
+    reading: Way = Way.DIRECT
+    writing: Way = Way.DIRECT
     clone: bool
-    threads: int
-    piece_bytes: int
+    threads: int = 3
+    piece_bytes: int = 11 * PAGE
 
 
 cases = st.builds(
@@ -85,11 +94,7 @@ LAYER = [("copy", 0, 100, 11 * PAGE), ("copy", 0, 100 + 11 * PAGE, 9 * PAGE + 5)
 TWICE = Case(
     shards=[shard_of([*LAYER, *more], remainder=100, name=f"m{len(more)}") for more in ([], LAYER)],
     contents=[(1, []), (2, [(3, 5)])],
-    reading=Way.DIRECT,
-    writing=Way.DIRECT,
     clone=True,
-    threads=3,
-    piece_bytes=11 * PAGE,
 )
 """A layer that two shards begin with: it moves in all ways that there are."""
 
@@ -115,7 +120,7 @@ def test_every_way_gives_the_plain_path_s_files(
             expected = [plain_file(shard, readers) for shard in case.shards]
             for reader in readers:
                 reader.read_by(case.reading)
-            receipts = _executed(case, readers, folder)
+            receipts = executed(case, readers, folder)
             for shard, receipt, raw in zip(case.shards, receipts, expected, strict=True):
                 assert (folder / receipt.attempt).read_bytes() == raw
                 assert receipt.size == len(raw)
@@ -144,11 +149,37 @@ def test_together_and_alone_the_files_are_the_same(kind: str, file_systems: File
     @example(TWICE)
     def check(case: Case) -> None:
         with fresh_folder(file_systems[kind]) as folder, sources_in(folder, case.contents) as readers:
-            together = _executed(case, readers, folder)
+            together = executed(case, readers, folder)
             for shard, receipt in zip(case.shards, together, strict=True):
-                (alone,) = _executed(replace(case, shards=[shard]), readers, folder)
+                (alone,) = executed(replace(case, shards=[shard]), readers, folder)
                 assert (folder / alone.attempt).read_bytes() == (folder / receipt.attempt).read_bytes()
                 assert (alone.digest, alone.tensors) == (receipt.digest, receipt.tensors)
 
     with small_limits():
         check()
+
+
+@pytest.mark.parametrize("kind", [HERE, "xfs"])
+def test_transforms_are_the_plain_path_s_in_every_way(
+    kind: str, file_systems: FileSystems, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Steps are short here, so that a tensor is made in several, from pages that begin anywhere."""
+    pytest.importorskip("torch", reason="needs pip install 'distexpand[torch]'")
+    monkeypatch.setattr(fill, "STEP_BYTES", 3 * PAGE)
+
+    @settings(deadline=None, max_examples=40)
+    @given(transformed_shards(), cases)
+    def check(shard: ShardPlan, case: Case) -> None:
+        with (
+            fresh_folder(file_systems[kind]) as folder,
+            sources_in(folder, case.contents) as readers,
+        ):
+            expected = plain_file(shard, readers)
+            for reader in readers:
+                reader.read_by(case.reading)
+            (receipt,) = executed(replace(case, shards=[shard]), readers, folder)
+            assert (folder / receipt.attempt).read_bytes() == expected
+
+    with small_limits(), counted_transfers() as moved:
+        check()
+    assert (moved[DIRECT_READ] > 0) is takes_direct_io(file_systems[kind])
