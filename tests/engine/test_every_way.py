@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from distexpand.engine import fill
 from distexpand.engine.receipt import Receipt
 from distexpand.engine.shard import ShardEngine
+from distexpand.formats.dtypes import DType
 from distexpand.plan.digest_layout import combined_digest, piece_digest, shard_digest
 from distexpand.plan.model import ShardPlan
+from distexpand.plan.operations import Scale, Term
 from distexpand.storage.local import LocalOutput
 from distexpand.storage.ranges import RangeReader
 from distexpand.storage.way import Way
@@ -159,6 +161,23 @@ def test_together_and_alone_the_files_are_the_same(kind: str, file_systems: File
         check()
 
 
+SCALED = shard_of([("copy", 0, 8, 12 * PAGE)], remainder=8)
+SCALED = replace(
+    SCALED,
+    operations=(
+        Scale(
+            offset=SCALED.operations[0].offset,
+            length=12 * PAGE,
+            term=Term(source=1, source_offset=8, dtype=DType.BF16),
+            factor=0.7,
+            compute=DType.F32,
+            target=DType.BF16,
+        ),
+    ),
+)
+"""Bytes that are scaled where they were read, from whole pages."""
+
+
 @pytest.mark.parametrize("kind", [HERE, "xfs"])
 def test_transforms_are_the_plain_path_s_in_every_way(
     kind: str, file_systems: FileSystems, monkeypatch: pytest.MonkeyPatch
@@ -169,6 +188,7 @@ def test_transforms_are_the_plain_path_s_in_every_way(
 
     @settings(deadline=None, max_examples=40)
     @given(transformed_shards(), cases)
+    @example(SCALED, TWICE)
     def check(shard: ShardPlan, case: Case) -> None:
         with (
             fresh_folder(file_systems[kind]) as folder,

@@ -117,6 +117,7 @@ def test_a_shard_ends_only_when_it_is_full_or_between_two_long_runs(
 
 
 @given(tensor_lists())
+@settings(deadline=None)
 def test_runs_are_all_tensors_in_order_and_each_is_congruent_by_width(tensors: list[OutputTensor]) -> None:
     runs = list(congruent_runs(tensors))
     assert [tensor for run in runs for tensor in run] == tensors

@@ -56,6 +56,7 @@ def open_files() -> int:
 
 
 @given(st.integers(0, 10**9), st.integers(0, 10 * PAGE), shifts)
+@settings(deadline=None)
 def test_what_can_move_directly_is_all_whole_pages(offset: int, length: int, shift: int) -> None:
     buffer = buffer_for(offset, length, shift=shift)
     start, stop = direct_part(offset, buffer)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from distexpand.storage import file_systems as under_test
@@ -71,6 +71,7 @@ names = st.text(
 
 
 @given(st.lists(names, min_size=1, max_size=4), st.data())
+@settings(deadline=None)
 def test_a_mount_is_found_by_every_path_in_it(
     tmp_path_factory: pytest.TempPathFactory, parts: list[str], data: st.DataObject
 ) -> None:

@@ -6,7 +6,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from distexpand.errors import StorageError
@@ -38,6 +38,7 @@ seconds = st.floats(1e-6, 100)
     st.sampled_from(["ext4", "xfs", "btrfs", "nfs4", "tmpfs", "overlay", "fuse.s3fs", ""]),
     st.lists(st.dictionaries(st.sampled_from(list(Way)), seconds), min_size=2, max_size=2),
 )
+@settings(deadline=None)
 def test_the_usual_way_is_kept_unless_it_is_plainly_slower_or_missing(
     file_system: str, rounds: list[Mapping[Way, float]]
 ) -> None:
