@@ -104,7 +104,9 @@ def _output(
     tell(f"writing {writing}")
     if shares:
         tell("sharing blocks with the sources: they are neither read nor written")
-    return LocalOutput(committer.attempts, way=writing.way, shares=clone)
+    # Btrfs keeps all of a reserved extent for as long as a part of it is used: sharing would free nothing.
+    reserves = not (clone and writing.file_system == "btrfs")
+    return LocalOutput(committer.attempts, way=writing.way, shares=clone, reserves=reserves)
 
 
 class _Stop:

@@ -50,7 +50,13 @@ class LocalOutput:
     """The folder of an output's attempts, where they live until they get their final name."""
 
     def __init__(
-        self, attempts: Path, *, key: str | None = None, way: Way = Way.BUFFERED, shares: bool = False
+        self,
+        attempts: Path,
+        *,
+        key: str | None = None,
+        way: Way = Way.BUFFERED,
+        shares: bool = False,
+        reserves: bool = True,
     ) -> None:
         """Say where attempts are written, and how.
 
@@ -59,14 +65,18 @@ class LocalOutput:
             key: ends the attempts' names, which may then be made once only; random if not given.
             way: how large runs are written.
             shares: whether attempts may share blocks with sources and with one another.
+            reserves: whether space is taken before it is written to.
         """
         self._attempts = attempts
         self._key = key
         self._way = way
         self._shares = shares
+        self._reserves = reserves
         self.location = str(attempts)
 
     def begin(self, final_name: str, size: int) -> LocalAttempt:
         """Create the attempt's file, as large as the final file, all hole."""
         name = f"{final_name}.{self._key or secrets.token_hex(8)}"
-        return LocalAttempt(self._attempts / name, size, way=self._way, shares=self._shares)
+        return LocalAttempt(
+            self._attempts / name, size, way=self._way, shares=self._shares, reserves=self._reserves
+        )

@@ -23,8 +23,17 @@ from distexpand.storage.way import Way
 class LocalAttempt:
     """An attempt file inside an output's work directory."""
 
-    def __init__(self, path: Path, size: int, *, way: Way = Way.BUFFERED, shares: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path,
+        size: int,
+        *,
+        way: Way = Way.BUFFERED,
+        shares: bool = False,
+        reserves: bool = True,
+    ) -> None:
         self._path = path
+        self._reserves = reserves
         self._shares = shares
         self.name = path.name
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
@@ -45,7 +54,7 @@ class LocalAttempt:
 
     def reserve(self, offset: int, length: int) -> None:
         """Allocate unwritten extents where the file system has them, else nothing."""
-        if length == 0:
+        if length == 0 or not self._reserves:
             return
         try:
             _allocate(self.descriptor, offset, length)

@@ -274,19 +274,7 @@ def test_duplicates_share_the_output_s_first_copy_where_the_source_is_elsewhere(
         assert tree(folder / "out") == tree(folder / "copied")
 
 
-@pytest.mark.parametrize(
-    "kind",
-    [
-        "xfs",
-        pytest.param(
-            "btrfs",
-            marks=pytest.mark.xfail(
-                reason="space is taken for duplicates before they are shared, and Btrfs keeps an extent "
-                "as long as a part of it is used"
-            ),
-        ),
-    ],
-)
+@pytest.mark.parametrize("kind", CLONING)
 def test_duplicates_take_no_disk(kind: str, tmp_path: Path, file_systems: FileSystems) -> None:
     plan = _plan_of_duplicates(tmp_path)
     with fresh_folder(file_systems[kind]) as folder:
