@@ -1,4 +1,4 @@
-"""Whole runs with transforms beside the copy of the same source, and the processor's limit for the arithmetic.
+"""Whole runs with transforms beside the copy of the same source and the bare arithmetic.
 
 A checkpoint with Mistral-7B's shapes, half of its layers by default, once in bfloat16 (copied;
 multiplied by 0.5 everywhere) and once in float32 (copied; cast to bfloat16). The limit is torch
