@@ -3,9 +3,8 @@
 What the command line does, as functions: nothing here prints, asks or exits.
 """
 
-import shutil
 import threading
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,12 +13,12 @@ from typing import TYPE_CHECKING
 from distexpand.architecture.stack import find_layer_stacks
 from distexpand.commit.committer import Committer, OutputMode
 from distexpand.commit.manifest import MANIFEST_NAME, Manifest
-from distexpand.commit.occupied import reclaimable_bytes, refuse_output_in_source, require_vacant
+from distexpand.commit.occupied import refuse_output_in_source
 from distexpand.commit.recording import record_manifest
 from distexpand.engine.space import disk_bytes, peak_memory_bytes, small_file_bytes
 from distexpand.engine.torch_library import require_torch
 from distexpand.engine.transforms import needs_torch, single_threaded_transforms
-from distexpand.errors import CheckpointError, RecipeError, StorageError, UsageError
+from distexpand.errors import CheckpointError, RecipeError, UsageError
 from distexpand.findings import Finding
 from distexpand.intake.checkpoint import read_checkpoint
 from distexpand.intake.locate import default_model, locate
@@ -42,11 +41,11 @@ from distexpand.report.inspection import Inspection
 from distexpand.report.model_card import model_card, short_name
 from distexpand.report.progress import NoProgress
 from distexpand.report.summary import PlanSummary, summarise
-from distexpand.runner.io_words import existing_folder, io_words, shareable_sources
+from distexpand.runner.io_words import io_words, shareable_sources
 from distexpand.runner.local import DEFAULT_THREADS, run_local
 from distexpand.runner.progress import ProgressSink
+from distexpand.runner.room import check_room, check_room_left, free_disk
 from distexpand.runner.sources import check_sources, open_sources, read_side_files, source_stamps
-from distexpand.storage.ranges import RangeReader
 from distexpand.verify.content import (
     check_against_sources,
     check_planned_headers,
@@ -212,14 +211,6 @@ def summarise_plan(
     )
 
 
-def free_disk(output: Path) -> int | None:
-    """Return the free bytes where an output would be written, or nothing if that isn't known."""
-    try:
-        return shutil.disk_usage(existing_folder(output)).free
-    except OSError:
-        return None
-
-
 def run_plan(
     plan: Plan,
     output: Path,
@@ -252,12 +243,12 @@ def run_plan(
         require_torch()
     with open_sources(plan) as readers:
         check_sources(plan, readers)
-        _check_room(plan, readers, output, mode, clone=clone)
+        check_room(plan, readers, output, mode, clone=clone)
         with Committer(output, plan, mode) as committer:
             if committer.finished:
                 return
             committer.hold_sources(source_stamps(plan, readers))
-            _check_room_left(committer, readers, output, clone=clone)
+            check_room_left(committer, readers, output, clone=clone)
             run_local(
                 committer,
                 readers,
@@ -303,7 +294,7 @@ def run_plan_on_cluster(
     check_plan(plan)
     with open_sources(plan) as readers:
         check_sources(plan, readers)
-        _check_room(plan, readers, output, mode)
+        check_room(plan, readers, output, mode)
         return run_on_cluster(
             plan,
             output,
@@ -312,40 +303,7 @@ def run_plan_on_cluster(
             options=options,
             stop=stop or threading.Event(),
             events=events,
-            check_room=_check_room_left,
-        )
-
-
-def _check_room(
-    plan: Plan, readers: Sequence[RangeReader], output: Path, mode: OutputMode, *, clone: bool = False
-) -> None:
-    """Check the space before anything is made or removed; a resumed run is looked at once it is opened."""
-    if mode is OutputMode.RESUME:
-        return
-    if mode is OutputMode.FRESH:
-        require_vacant(output)
-    going = reclaimable_bytes(output) if mode is OutputMode.OVERWRITE else 0
-    shared = shareable_sources(readers, output) if clone else ()
-    needed = disk_bytes(plan.shards, readers, shared=shared) + small_file_bytes(plan)
-    _require_space(output, needed, going, "nothing was begun or removed.")
-
-
-def _check_room_left(
-    committer: Committer, readers: Sequence[RangeReader], output: Path, *, clone: bool = False
-) -> None:
-    waiting = [shard for shard in committer.plan.shards if shard.name not in committer.receipts]
-    shared = shareable_sources(readers, output) if clone else ()
-    needed = disk_bytes(waiting, readers, shared=shared) + small_file_bytes(committer.plan)
-    _require_space(output, needed, 0, "then call again with --resume.")
-
-
-def _require_space(output: Path, needed: int, reclaimable: int, then: str) -> None:
-    free = free_disk(output)
-    if free is not None and needed > free + reclaimable:
-        also = f" and {reclaimable:,} would become so" if reclaimable else ""
-        raise StorageError(
-            f"{output}: needs {needed:,} bytes of disk, {free:,} are free{also}",
-            hint=f"Free some space or choose another disk; {then}",
+            check_room=check_room_left,
         )
 
 

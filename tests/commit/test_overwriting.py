@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from distexpand import api
 from distexpand.api import run_plan, verify_output
 from distexpand.commit.committer import OutputMode
 from distexpand.commit.manifest import MANIFEST_NAME
 from distexpand.commit.work_directory import DONE_PREFIX, NOTICE_NAME, current
 from distexpand.errors import OutputError, StorageError, UsageError
 from distexpand.plan.model import Plan, TextFile
+from distexpand.runner import room
 from distexpand.storage.local import WORK_DIRECTORY
 from tests.api.small import BLOCKS, small_plan, tree
 from tests.commit.crashes import crash_at
@@ -40,7 +40,7 @@ def test_without_room_the_old_output_stays(
     output: Path, model: Path, expected: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bigger = small_plan("{model: a, layer_map: [[0, 4], [0, 4], [0, 4], [0, 4], [0, 4], [0, 4]]}", model)
-    monkeypatch.setattr(api, "free_disk", lambda _: 0)
+    monkeypatch.setattr(room, "free_disk", lambda _: 0)
     with pytest.raises(StorageError, match="would become so") as caught:
         run_plan(bigger, output, mode=OutputMode.OVERWRITE)
     assert "--resume" not in caught.value.hint
@@ -50,7 +50,7 @@ def test_without_room_the_old_output_stays(
 def test_the_room_of_the_old_output_counts(
     output: Path, plan: Plan, expected: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(api, "free_disk", lambda place: 0 if (place / MANIFEST_NAME).exists() else 10**9)
+    monkeypatch.setattr(room, "free_disk", lambda place: 0 if (place / MANIFEST_NAME).exists() else 10**9)
     run_plan(plan, output, mode=OutputMode.OVERWRITE)
     assert tree(output) == expected
 

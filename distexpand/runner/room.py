@@ -1,0 +1,64 @@
+"""Is there room for an output: asked before anything is begun, and again once an output is held."""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from distexpand.commit.committer import Committer, OutputMode
+from distexpand.commit.occupied import reclaimable_bytes, require_vacant
+from distexpand.engine.space import disk_bytes, small_file_bytes
+from distexpand.errors import StorageError
+from distexpand.plan.model import Plan
+from distexpand.runner.io_words import existing_folder, shareable_sources
+from distexpand.storage.ranges import RangeReader
+
+
+def free_disk(output: Path) -> int | None:
+    """Return the free bytes where an output would be written, or nothing if that isn't known."""
+    try:
+        return shutil.disk_usage(existing_folder(output)).free
+    except OSError:
+        return None
+
+
+def check_room(
+    plan: Plan, readers: Sequence[RangeReader], output: Path, mode: OutputMode, *, clone: bool = False
+) -> None:
+    """Check the space before anything is made or removed; a resumed run is looked at once it is opened.
+
+    Raises:
+        OutputError: the place isn't vacant, or holds what no run may replace.
+        StorageError: there is too little space.
+    """
+    if mode is OutputMode.RESUME:
+        return
+    if mode is OutputMode.FRESH:
+        require_vacant(output)
+    going = reclaimable_bytes(output) if mode is OutputMode.OVERWRITE else 0
+    shared = shareable_sources(readers, output) if clone else ()
+    needed = disk_bytes(plan.shards, readers, shared=shared) + small_file_bytes(plan)
+    _require_space(output, needed, going, "nothing was begun or removed.")
+
+
+def check_room_left(
+    committer: Committer, readers: Sequence[RangeReader], output: Path, *, clone: bool = False
+) -> None:
+    """Check the space for the shards that an output that is held still lacks.
+
+    Raises:
+        StorageError: there is too little.
+    """
+    waiting = [shard for shard in committer.plan.shards if shard.name not in committer.receipts]
+    shared = shareable_sources(readers, output) if clone else ()
+    needed = disk_bytes(waiting, readers, shared=shared) + small_file_bytes(committer.plan)
+    _require_space(output, needed, 0, "then call again with --resume.")
+
+
+def _require_space(output: Path, needed: int, reclaimable: int, then: str) -> None:
+    free = free_disk(output)
+    if free is not None and needed > free + reclaimable:
+        also = f" and {reclaimable:,} would become so" if reclaimable else ""
+        raise StorageError(
+            f"{output}: needs {needed:,} bytes of disk, {free:,} are free{also}",
+            hint=f"Free some space or choose another disk; {then}",
+        )
