@@ -53,7 +53,7 @@ from distexpand.verify.content import (
     read_content,
 )
 from distexpand.verify.report import Difference, VerifyReport, reason
-from distexpand.verify.structure import check_structure, leftovers, read_manifest, unrecorded
+from distexpand.verify.structure import check_structure, leftovers, read_manifest, unrecorded, unrecorded_note
 
 if TYPE_CHECKING:
     from distexpand.cluster.events import EventSink
@@ -348,7 +348,7 @@ def verify_output(
     finally:
         progress.stop()
     if record and not differences and found != manifest:
-        record_manifest(output, found)
+        record_manifest(output, manifest, found)
         manifest = found
     return VerifyReport(
         differences=tuple(differences),
@@ -356,7 +356,8 @@ def verify_output(
         tensors=sum(len(shard.tensors) for shard in manifest.shards),
         bytes_read=sum(shard.size for shard in manifest.shards),
         layers=len(manifest.layers),
-        notes=(*leftovers(output), *unrecorded(manifest)),
+        notes=(*leftovers(output), *unrecorded_note(unrecorded(manifest))),
+        unrecorded=unrecorded(manifest),
     )
 
 

@@ -55,7 +55,9 @@ def verify_command(
             hint=f"{plural(len(report.differences), 'difference')} in all; --json lists them.",
         )
     if not quiet:
-        counts = (plural(report.layers, "layer"), plural(report.tensors, "tensor"))
+        counts = [plural(report.layers, "layer"), plural(report.tensors, "tensor")]
+        if report.unrecorded and "sources" not in report.checks:
+            counts.append(f"{report.unrecorded} of them without a digest to compare")
         click.echo(
             f"{printable(str(out), UNICODE)}: {', '.join(report.checks)} verified: "
             f"{', '.join(counts)}, {bytes_text(report.bytes_read)}"

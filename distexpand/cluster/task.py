@@ -27,6 +27,7 @@ from distexpand.intake.pins import pin_of
 from distexpand.plan.model import ShardPlan
 from distexpand.storage.io_path import choose_reading, choose_writing
 from distexpand.storage.local import LocalOutput, LocalSource
+from distexpand.storage.open_files import allow_open_files
 from distexpand.storage.os_errors import storage_error
 from distexpand.storage.ranges import RangeReader
 
@@ -131,7 +132,7 @@ def _execute(order: Order, advance: Callable[[int], None]) -> Receipt:
         ThreadPoolExecutor(order.threads) as pool,
         ThreadPoolExecutor(1) as lane,
     ):
-        choose_reading(readers.values(), trial=False)
+        choose_reading(readers.values(), trial=False, direct=allow_open_files(2 * len(readers)))
         engine = ShardEngine(readers, pool, stop)
         try:
             return lane.submit(engine.execute, order.shard, output, advance).result()

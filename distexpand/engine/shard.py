@@ -5,13 +5,13 @@ import time
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Executor, Future, wait
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Protocol, Self
 
 from distexpand.engine.blocks import Block, cut_blocks
-from distexpand.engine.cloning import Ranges, share_copies
+from distexpand.engine.cloning import LEAST_SHARED, Ranges, share_copies
 from distexpand.engine.fill import Run, Workspace, digest_pieces, fill_block
 from distexpand.engine.receipt import Receipt
 from distexpand.engine.sharing import shared_blocks
@@ -192,8 +192,9 @@ class _Opened:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        for attempt in self._attempts:
-            attempt.__exit__(kind, error, traceback)
+        with ExitStack() as stack:
+            for attempt in self._attempts:
+                stack.callback(attempt.__exit__, kind, error, traceback)
 
 
 def _write(
@@ -208,7 +209,7 @@ def _write(
     for run in runs:
         start, end = block.offset + run.start, block.offset + run.start + run.length
         shared_from = shared_to = end
-        if like is not None:
+        if like is not None and run.length >= LEAST_SHARED:
             other, there = like
             shared = attempt.share(other, there.offset + run.start, start, run.length)
             shared_from, shared_to = shared if shared[0] < shared[1] else (end, end)

@@ -4,6 +4,7 @@ import os
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
+from distexpand.plan.congruence import SHARED_BLOCK
 from distexpand.storage.clone import can_clone
 from distexpand.storage.io_path import choose_reading, choose_writing
 from distexpand.storage.local_reader import LocalReader
@@ -19,7 +20,7 @@ def shareable_sources(readers: Sequence[RangeReader], output: Path) -> frozenset
     for number, reader in sorted(enumerate(readers), key=lambda item: -item[1].size):
         if isinstance(reader, LocalReader):
             if reader.device not in known:
-                known[reader.device] = can_clone(reader.descriptor, folder)
+                known[reader.device] = can_clone(reader.descriptor, folder, block=SHARED_BLOCK)
             if known[reader.device]:
                 shareable.add(number)
     return frozenset(shareable)

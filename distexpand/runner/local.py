@@ -18,11 +18,10 @@ from distexpand.engine.shard import ShardEngine
 from distexpand.engine.sharing import groups_that_share
 from distexpand.engine.transforms import single_threaded_transforms
 from distexpand.plan.model import ShardPlan
+from distexpand.runner.io_words import shareable_sources
 from distexpand.runner.progress import ProgressSink
-from distexpand.storage.clone import can_clone
 from distexpand.storage.io_path import WORTH_A_TRIAL, choose_reading, choose_writing
 from distexpand.storage.local import LocalOutput
-from distexpand.storage.local_reader import LocalReader
 from distexpand.storage.open_files import allow_open_files
 from distexpand.storage.ranges import RangeReader
 
@@ -91,19 +90,16 @@ def _output(
     tell: Callable[[str], None],
 ) -> LocalOutput:
     """Choose how bytes move, tell it, and return where attempts are written."""
-    shares = clone and any(
-        isinstance(reader, LocalReader) and can_clone(reader.descriptor, committer.attempts)
-        for reader in readers
-    )
+    shares = clone and bool(shareable_sources(readers, committer.attempts))
     trial = not shares and sum(shard.size for shard in shards) >= WORTH_A_TRIAL
     # A direct reader has a second descriptor; where not all may be open, the plain ones have to do.
     direct = allow_open_files(2 * len(readers))
-    for path in choose_reading(readers if direct else (), trial=trial):
+    for path in choose_reading(readers, trial=trial, direct=direct):
         tell(f"reading {path}")
     writing = choose_writing(committer.attempts, trial=trial)
     tell(f"writing {writing}")
     if shares:
-        tell("sharing blocks with the sources: they are neither read nor written")
+        tell("sharing blocks with sources where possible: those are neither read nor written")
     # Btrfs keeps all of a reserved extent for as long as a part of it is used: sharing would free nothing.
     reserves = not (clone and writing.file_system == "btrfs")
     return LocalOutput(committer.attempts, way=writing.way, shares=clone, reserves=reserves)

@@ -11,14 +11,13 @@ import struct
 import tempfile
 from pathlib import Path
 
+from distexpand.errors import StorageError
 from distexpand.storage.os_errors import storage_error
 
 _FICLONERANGE = 0x4020940D
 
-_UNSUPPORTED = frozenset(
-    {errno.EOPNOTSUPP, errno.ENOTTY, errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EPERM, errno.ETXTBSY}
-)
-"""Another file system, one without shared extents, or a file whose attributes forbid it."""
+_NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
+"""What copying would end with as well; after any other error it may still do."""
 
 
 def block_size(descriptor: int) -> int:
@@ -37,17 +36,20 @@ def clone_range(
     try:
         fcntl.ioctl(target, _FICLONERANGE, struct.pack("=qQQQ", source, source_offset, length, offset))
     except OSError as error:
-        if error.errno in _UNSUPPORTED:
-            return False
-        raise storage_error("share blocks with", path, error) from None
+        if error.errno in _NO_SPACE:
+            raise storage_error("share blocks with", path, error) from None
+        return False
     return True
 
 
-def can_clone(source: int, folder: Path) -> bool:
-    """Try whether a new file in a folder could share the blocks of an open file; nothing is left there."""
+def can_clone(source: int, folder: Path, *, block: int) -> bool:
+    """Try whether a new file in a folder could share an open file's blocks; nothing is left there.
+
+    Not where the file system shares larger units than `block`, for which the output is laid out.
+    """
     try:
         with tempfile.TemporaryFile(dir=folder, buffering=0) as file:
             size = block_size(file.fileno())
-            return clone_range(source, 0, size, file.fileno(), 0, path=folder)
-    except OSError:
+            return block % size == 0 and clone_range(source, 0, size, file.fileno(), 0, path=folder)
+    except (OSError, StorageError):
         return False

@@ -36,18 +36,19 @@ class IoPath:
         return f"{self.way} ({', '.join([self.file_system or 'unknown file system', *tried])})"
 
 
-def choose_reading(readers: Iterable[object], *, trial: bool) -> tuple[IoPath, ...]:
+def choose_reading(readers: Iterable[object], *, trial: bool, direct: bool = True) -> tuple[IoPath, ...]:
     """Choose how the files of each file system are read, tell the readers, and return what was chosen.
 
     Args:
         readers: open sources; those that aren't local files are left alone.
         trial: whether to try what is faster, or to go by the kind of file system.
+        direct: whether files may be opened once more, for direct I/O.
     """
     by_device: dict[int, list[LocalReader]] = {}
     for reader in readers:
         if isinstance(reader, LocalReader):
             by_device.setdefault(reader.device, []).append(reader)
-    return tuple(_reading(own, trial=trial) for own in by_device.values())
+    return tuple(_reading(own, trial=trial and direct, direct=direct) for own in by_device.values())
 
 
 def choose_writing(folder: Path, *, trial: bool) -> IoPath:
@@ -57,7 +58,7 @@ def choose_writing(folder: Path, *, trial: bool) -> IoPath:
     return _path(file_system, seconds)
 
 
-def _reading(readers: list[LocalReader], *, trial: bool) -> IoPath:
+def _reading(readers: list[LocalReader], *, trial: bool, direct: bool) -> IoPath:
     largest = max(readers, key=lambda reader: reader.size)
     seconds: Seconds = {}
     needed = 2 * _ROUNDS * len(Way) * TRIAL_BYTES
@@ -65,8 +66,9 @@ def _reading(readers: list[LocalReader], *, trial: bool) -> IoPath:
         starts = [largest.size // 2 + number * len(Way) * TRIAL_BYTES for number in range(_ROUNDS)]
         seconds = _fastest(try_reading(largest, start) for start in starts)
     path = _path(file_system_of(largest.path), seconds)
-    taken = {reader.read_by(path.way) for reader in readers}
-    way = path.way if taken == {path.way} else Way.BUFFERED
+    wanted = path.way if direct else Way.BUFFERED
+    taken = {reader.read_by(wanted) for reader in readers}
+    way = wanted if taken == {wanted} else Way.BUFFERED
     return IoPath(file_system=path.file_system, way=way, rates=path.rates)
 
 

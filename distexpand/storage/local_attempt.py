@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Self
 
 from distexpand.storage.clone import block_size, clone_range
-from distexpand.storage.direct import LEAST_BYTES, direct_part, open_direct, writes_directly
+from distexpand.storage.direct import LEAST_BYTES, PAGE, direct_part, open_direct, writes_directly
 from distexpand.storage.local_reader import LocalReader
 from distexpand.storage.os_errors import storage_error
 from distexpand.storage.positional import read_fully, write_fully
@@ -67,7 +67,8 @@ class LocalAttempt:
         nothing = (offset, offset)
         if not self._shares or not isinstance(source, LocalReader | LocalAttempt):
             return nothing
-        block = block_size(self.descriptor)
+        # Of whole pages, too: a page that isn't filled may have an end that another thread is writing.
+        block = max(block_size(self.descriptor), PAGE)
         start, stop = -(-offset // block) * block, (offset + length) // block * block
         if (offset - source_offset) % block or start >= stop:
             return nothing
@@ -115,7 +116,17 @@ class LocalAttempt:
             raise storage_error("sync", self._path, error) from None
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file.
+
+        Raises:
+            StorageError: the file system reports only now what went wrong.
+        """
+        try:
+            self._close()
+        except OSError as error:
+            raise storage_error("close", self._path, error) from None
+
+    def _close(self) -> None:
         if self._direct is not None:
             os.close(self._direct)
         os.close(self.descriptor)
@@ -124,10 +135,13 @@ class LocalAttempt:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self.close()
-        if exception[0] is not None:
-            with contextlib.suppress(OSError):
-                self._path.unlink()
+        if exception[0] is None:
+            self.close()
+            return
+        with contextlib.suppress(OSError):
+            self._path.unlink()
+        with contextlib.suppress(OSError):
+            self._close()
 
 
 def _open_direct(path: Path, size: int) -> int | None:
@@ -157,10 +171,13 @@ class _Ends:
 
     def take(self, start: int, stop: int) -> list[tuple[int, bytes]]:
         """Return those that lie in a range, which wait no longer."""
+        taken: list[tuple[int, bytes]] = []
+        left: list[tuple[int, bytes]] = []
         with self._lock:
-            taken = [end for end in self._waiting if end[0] < stop and end[0] + len(end[1]) > start]
-            if taken:
-                self._waiting = [end for end in self._waiting if end not in taken]
+            for end in self._waiting:
+                inside = end[0] < stop and end[0] + len(end[1]) > start
+                (taken if inside else left).append(end)
+            self._waiting = left
         return taken
 
 

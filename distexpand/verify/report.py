@@ -25,7 +25,8 @@ class Difference:
 class VerifyReport:
     """All differences, in order, and how much was looked at.
 
-    `notes` are what is odd about the output without being wrong.
+    `notes` are what is odd about the output without being wrong; `unrecorded` counts tensors
+    that were read but that the manifest has no digest of.
     """
 
     differences: tuple[Difference, ...]
@@ -34,6 +35,7 @@ class VerifyReport:
     bytes_read: int
     layers: int
     notes: tuple[str, ...] = ()
+    unrecorded: int = 0
 
     @property
     def ok(self) -> bool:

@@ -56,9 +56,13 @@ def leftovers(output: Path) -> tuple[str, ...]:
     )
 
 
-def unrecorded(manifest: Manifest) -> tuple[str, ...]:
-    """Say how many tensors the manifest has no digest of."""
-    count = sum(not digest for shard in manifest.shards for digest in shard.tensors.values())
+def unrecorded(manifest: Manifest) -> int:
+    """Return how many tensors the manifest has no digest of."""
+    return sum(not digest for shard in manifest.shards for digest in shard.tensors.values())
+
+
+def unrecorded_note(count: int) -> tuple[str, ...]:
+    """Say so, if there are any."""
     if not count:
         return ()
     note = (

@@ -240,7 +240,7 @@ def test_what_is_shared_is_neither_read_nor_written_and_told(made: Made) -> None
     assert told == [
         f"reading direct ({kind})",
         f"writing direct ({kind})",
-        "sharing blocks with the sources: they are neither read nor written",
+        "sharing blocks with sources where possible: those are neither read nor written",
     ]
     with fresh_folder(made.cloned.parent) as folder, counted_transfers() as moved:
         told.clear()

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from distexpand.errors import StorageError
+from distexpand.plan.congruence import SHARED_BLOCK
 from distexpand.storage import direct
 from distexpand.storage.clone import can_clone, clone_range
 from distexpand.storage.direct import PAGE
@@ -33,10 +34,11 @@ def test_files_of_one_file_system_can_share_where_it_can(
     with fresh_folder(file_systems[source_kind]) as there, fresh_folder(file_systems[kind]) as folder:
         (there / "source").write_bytes(noise(SIZE))
         reader = LocalReader(there / "source")
-        found = can_clone(reader.descriptor, folder)
+        found = can_clone(reader.descriptor, folder, block=SHARED_BLOCK)
+        assert not can_clone(reader.descriptor, folder, block=SHARED_BLOCK // 2), "its blocks are larger"
         assert list(folder.iterdir()) == []
         assert found is (kind == source_kind and shares_blocks(folder))
-        assert not can_clone(reader.descriptor, folder / "missing")
+        assert not can_clone(reader.descriptor, folder / "missing", block=SHARED_BLOCK)
         reader.close()
 
 
