@@ -101,7 +101,8 @@ def _output(
     if shares:
         tell("sharing blocks with sources where possible: those are neither read nor written")
     # Btrfs keeps all of a reserved extent for as long as a part of it is used: sharing would free nothing.
-    reserves = not (clone and writing.file_system == "btrfs")
+    # In memory reserving is the work itself: every page would be cleared first.
+    reserves = writing.file_system not in ({"btrfs", "tmpfs"} if clone else {"tmpfs"})
     return LocalOutput(committer.attempts, way=writing.way, shares=clone, reserves=reserves)
 
 
