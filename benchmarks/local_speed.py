@@ -67,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--check", action="store_true", help="first compare every tensor with mergekit's")
     parser.add_argument("--json", type=Path, help="file for the figures")
     parser.add_argument("--distexpand-options", default="", help="more of `distexpand run`, in one word")
-    parser.add_argument("--mergekit", type=Path, default=Path("/opt/mk/bin/mergekit-yaml"))
+    parser.add_argument("--mergekit", type=Path, default=Path("mergekit-yaml"))
     parser.add_argument("--llama-pro", type=Path, help="LLaMA-Factory's scripts/llama_pro.py")
     parser.add_argument("--llama-pro-python", type=Path, default=Path(sys.executable), help="to run it with")
     parser.add_argument("--limit-threads", type=int, nargs="+", default=[4])
