@@ -165,15 +165,21 @@ def _read_aligned(reader: RangeReader, offset: int, length: int, workspace: Work
     read a little behind their place, and moved.
     """
     alignment = reader.alignment if length >= LEAST_BYTES else 1
-    lead, end = offset % alignment, offset + length
-    end = max(end, min(-(-end // alignment) * alignment, reader.size))
+    begin, end = _whole_units(reader, offset, length, alignment)
+    lead = offset - begin
     place = workspace.origin + start
     read = place - lead
     if read % alignment or (start and lead):
         read = -(-place // alignment) * alignment
-    reader.read_into(offset - lead, workspace.area[read : read + lead + end - offset])
+    reader.read_into(begin, workspace.area[read : read + end - begin])
     if read + lead != place:
         workspace.area[place : place + length] = workspace.area[read + lead : read + lead + length]
+
+
+def _whole_units(reader: RangeReader, offset: int, length: int, alignment: int) -> tuple[int, int]:
+    """Return begin and end of a range with its ends moved out to the alignment, not beyond the file."""
+    end = offset + length
+    return offset // alignment * alignment, max(end, min(-(-end // alignment) * alignment, reader.size))
 
 
 def _transform(operation: Elementwise, base: int, readers: Readers, workspace: Workspace) -> None:
@@ -201,8 +207,8 @@ def _read_inputs(step: Elementwise, readers: Readers, workspace: Workspace) -> l
         reader = readers[source]
         aligned = length >= LEAST_BYTES and offset % _WIDEST_ELEMENT == 0
         alignment = reader.alignment if aligned else 1
-        lead, stop = offset % alignment, min(-(-(offset + length) // alignment) * alignment, reader.size)
+        begin, end = _whole_units(reader, offset, length, alignment)
         area = workspace.input(number, length)
-        reader.read_into(offset - lead, area[: lead + stop - offset])
-        inputs.append(area[lead : lead + length])
+        reader.read_into(begin, area[: end - begin])
+        inputs.append(area[offset - begin : offset - begin + length])
     return inputs
