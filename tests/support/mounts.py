@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -107,7 +108,22 @@ def shares_blocks(folder: Path) -> bool:
 
 
 def used_bytes(folder: Path) -> int:
-    """Return the bytes that are taken of a file system, once everything written is on its disk."""
+    """Return the bytes that are taken of a file system, once what was written or removed is on its disk.
+
+    Btrfs gives the space of removed files back in the background, so a figure counts when it stays.
+    """
+    figures = [_used_bytes(folder)]
+    while len(figures) < _SAME_FIGURES or len(set(figures[-_SAME_FIGURES:])) > 1:
+        time.sleep(_SETTLING_SECONDS)
+        figures.append(_used_bytes(folder))
+    return figures[-1]
+
+
+_SAME_FIGURES = 3
+_SETTLING_SECONDS = 0.1
+
+
+def _used_bytes(folder: Path) -> int:
     _run("sync", "--file-system", str(folder))
     status = os.statvfs(folder)
     return (status.f_blocks - status.f_bfree) * status.f_frsize
