@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from distexpand.architecture.stack import find_layer_stacks
-from distexpand.commit.committer import Committer, OutputMode
+from distexpand.commit.committer import OutputMode
 from distexpand.commit.manifest import MANIFEST_NAME, Manifest
 from distexpand.commit.occupied import refuse_output_in_source
 from distexpand.commit.recording import record_manifest
@@ -43,6 +43,7 @@ from distexpand.report.progress import NoProgress
 from distexpand.report.summary import PlanSummary, summarise
 from distexpand.runner.io_words import io_words, shareable_sources
 from distexpand.runner.local import DEFAULT_THREADS, run_local
+from distexpand.runner.outputs import Output, open_output, output_store
 from distexpand.runner.progress import ProgressSink
 from distexpand.runner.room import check_room, check_room_left, free_disk
 from distexpand.runner.sources import check_sources, open_sources, read_side_files, source_stamps
@@ -98,7 +99,7 @@ def plan_expansion(
     default, places = default_model(places or {})
     draft = parse_recipe(recipe_text, origin=origin, default_model=default)
     opened = open_models(draft, places)
-    recipe = lower(draft, opened.layer_counts, opened.module_layer_counts)
+    recipe = lower(opened.draft, opened.layer_counts, opened.module_layer_counts)
     built = build_plan(
         recipe,
         canonical_yaml(recipe),
@@ -213,7 +214,7 @@ def summarise_plan(
 
 def run_plan(
     plan: Plan,
-    output: Path,
+    output: Output,
     *,
     mode: OutputMode = OutputMode.FRESH,
     threads: int = DEFAULT_THREADS,
@@ -243,22 +244,21 @@ def run_plan(
         require_torch()
     with open_sources(plan) as readers:
         check_sources(plan, readers)
-        check_room(plan, readers, output, mode, clone=clone)
-        with Committer(output, plan, mode) as committer:
-            if committer.finished:
+        with open_output(plan, output, readers, mode=mode, clone=clone, tell=tell) as opened:
+            if opened.outlet.finished:
                 return
-            committer.hold_sources(source_stamps(plan, readers))
-            check_room_left(committer, readers, output, clone=clone)
+            opened.outlet.hold_sources(source_stamps(plan, readers))
+            opened.check_room()
             run_local(
-                committer,
+                opened.outlet,
                 readers,
+                output=opened.store,
+                together=opened.together,
                 threads=threads,
                 stop=stop or threading.Event(),
                 progress=progress or NoProgress(),
-                clone=clone,
-                tell=tell,
             )
-            committer.publish(read_side_files(plan, readers))
+            opened.outlet.publish(read_side_files(plan, readers))
 
 
 def run_plan_on_cluster(
@@ -308,7 +308,7 @@ def run_plan_on_cluster(
 
 
 def verify_output(
-    output: Path,
+    output: Output,
     *,
     sources: bool = False,
     record: bool = False,
@@ -329,25 +329,28 @@ def verify_output(
     try:
         manifest = read_manifest(output)
     except CheckpointError as error:
-        message = reason(error, output / MANIFEST_NAME)
+        message = reason(error, str(output), MANIFEST_NAME)
         damage = Difference(check="structure", file=MANIFEST_NAME, tensor="", message=message)
         return VerifyReport(differences=(damage,), checks=("structure",), tensors=0, bytes_read=0, layers=0)
     plan = _plan_again(manifest, places or {}) if sources else None
-    differences = list(check_structure(output, manifest))
+    store = output_store(output)
+    differences = list(check_structure(store, manifest))
     broken = frozenset(difference.file for difference in differences)
     progress = progress or NoProgress()
     _start_reading(manifest, plan, broken, progress)
     try:
-        found, content = read_content(output, manifest, skip=broken, threads=threads, progress=progress)
+        found, content = read_content(store, manifest, skip=broken, threads=threads, progress=progress)
         differences += content
         if plan is not None:
             differences += check_recorded_plan(manifest, plan)
             if not differences:
-                differences += check_planned_headers(output, plan)
+                differences += check_planned_headers(store, plan)
             differences += _check_sources(found, plan, threads, progress)
     finally:
         progress.stop()
     if record and not differences and found != manifest:
+        if not isinstance(output, Path):
+            raise NotImplementedError
         record_manifest(output, manifest, found)
         manifest = found
     return VerifyReport(
