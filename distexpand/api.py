@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from distexpand.architecture.stack import find_layer_stacks
+from distexpand.commit.cleaning import Cleaned
+from distexpand.commit.cleaning import clean_output as clean_directory
 from distexpand.commit.committer import OutputMode
 from distexpand.commit.manifest import MANIFEST_NAME, Manifest
 from distexpand.commit.occupied import refuse_output_in_source
 from distexpand.commit.recording import record_manifest
-from distexpand.engine.space import disk_bytes, peak_memory_bytes, small_file_bytes
+from distexpand.engine.space import peak_memory_bytes
 from distexpand.engine.torch_library import require_torch
 from distexpand.engine.transforms import needs_torch, single_threaded_transforms
 from distexpand.errors import CheckpointError, RecipeError, UsageError
@@ -41,11 +43,11 @@ from distexpand.report.inspection import Inspection
 from distexpand.report.model_card import model_card, short_name
 from distexpand.report.progress import NoProgress
 from distexpand.report.summary import PlanSummary, summarise
-from distexpand.runner.io_words import io_words, shareable_sources
 from distexpand.runner.local import DEFAULT_THREADS, run_local
-from distexpand.runner.outputs import Output, open_output, output_store
+from distexpand.runner.outputs import open_output
+from distexpand.runner.place import Output, output_store
 from distexpand.runner.progress import ProgressSink
-from distexpand.runner.room import check_room, check_room_left, free_disk
+from distexpand.runner.room import check_room, check_room_left, room_for
 from distexpand.runner.sources import check_sources, open_sources, read_side_files, source_stamps
 from distexpand.verify.content import (
     check_against_sources,
@@ -191,23 +193,21 @@ def check_load(plan: Plan, *, trust_remote_code: bool = False) -> LoadProof:
 def summarise_plan(
     planned: PlannedExpansion,
     *,
-    output: Path | None = None,
+    output: Output | None = None,
     threads: int = DEFAULT_THREADS,
     clone: bool = True,
 ) -> PlanSummary:
     """Return a plan's figures, with disk and memory on this machine."""
     plan = planned.plan
     with open_sources(plan) as readers:
-        shared = shareable_sources(readers, output) if output and clone else ()
-        needed = disk_bytes(plan.shards, readers, shared=shared) + small_file_bytes(plan)
-        moves = io_words(readers, output, shared)
+        room = room_for(plan, readers, output, clone=clone)
     return summarise(
         plan,
         layers_before=planned.layers_before,
-        disk_needed=needed,
-        disk_free=free_disk(output or Path()),
+        disk_needed=room.needed,
+        disk_free=room.free,
         expected_peak_memory=peak_memory_bytes(plan, threads=threads),
-        moves=moves,
+        moves=room.moves,
         findings=planned.findings,
     )
 
@@ -384,6 +384,19 @@ def _plan_again(manifest: Manifest, places: Mapping[str, str]) -> Plan:
 def _check_sources(manifest: Manifest, plan: Plan, threads: int, progress: ProgressSink) -> list[Difference]:
     with open_sources(plan) as readers, single_threaded_transforms(plan):
         return list(check_against_sources(manifest, plan, readers, threads=threads, progress=progress))
+
+
+def clean_output(output: Output) -> Cleaned:
+    """Remove what runs left beside an output that nobody will commit; what a resume needs stays.
+
+    Raises:
+        UsageError: there is no output of ours.
+        OutputError: a run is at work on it.
+        StorageError: something can't be removed.
+    """
+    if isinstance(output, Path):
+        return clean_directory(output)
+    raise NotImplementedError
 
 
 def inspect_model(path: str, *, stack: str = "") -> Inspection:

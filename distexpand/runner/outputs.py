@@ -4,26 +4,16 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 from distexpand.commit.committer import Committer, OutputMode
 from distexpand.commit.outlet import Outlet
 from distexpand.plan.model import Plan, ShardPlan
 from distexpand.runner.local import MOST_TOGETHER_BYTES
+from distexpand.runner.place import Output
 from distexpand.runner.room import check_room, check_room_left
 from distexpand.runner.writing import local_output
 from distexpand.storage.address import Address
-from distexpand.storage.local import LocalSource
-from distexpand.storage.opening import open_store
-from distexpand.storage.ranges import OutputStore, RangeReader, SourceStore
-
-Output = Path | Address
-"""A directory here, or a place elsewhere."""
-
-
-def output_store(output: Output) -> SourceStore:
-    """Return an output as a checkpoint to read; raises as `open_store`."""
-    return LocalSource(output) if isinstance(output, Path) else open_store(str(output))
+from distexpand.storage.ranges import OutputStore, RangeReader
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,7 @@ from distexpand.intake.pins import digest as sha256
 from distexpand.intake.pins import read_header, read_whole
 from distexpand.intake.weights import read_catalog
 from distexpand.plan.model import CONFIG_NAME
-from distexpand.runner.outputs import Output, output_store
+from distexpand.runner.place import Output, output_store
 from distexpand.storage.local import WORK_DIRECTORY
 from distexpand.storage.os_errors import storage_error
 from distexpand.storage.ranges import SourceStore
