@@ -1,5 +1,6 @@
 """Whether a finished output still has its files: what a resume looks at before it says that all is done."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from distexpand.commit.index_text import index_text
@@ -20,9 +21,18 @@ def require_complete(output: Path, manifest: Manifest, plan: Plan) -> None:
     Raises:
         OutputError: a file is missing or of another size.
     """
+    require_sizes(str(output), lambda name: _size(output / name), manifest, plan)
+
+
+def require_sizes(output: str, size_of: Callable[[str], int | None], manifest: Manifest, plan: Plan) -> None:
+    """Check presence and size of an output's files; `size_of` is nothing for one that isn't there.
+
+    Raises:
+        OutputError: a file is missing or of another size.
+    """
     expected = _expected_sizes(manifest, plan)
     for name in manifest.file_names:
-        size = _size(output / name)
+        size = size_of(name)
         if size is None:
             raise OutputError(
                 f"{output}: the run is finished, but {name} is missing since",

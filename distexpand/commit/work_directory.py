@@ -149,7 +149,7 @@ def make_attempts(work: WorkDirectory) -> None:
         raise storage_error("create", work.attempts, error) from None
 
 
-def taken_over(output: Path) -> OutputTakenError:
+def taken_over(output: Path | str) -> OutputTakenError:
     """Return the error of a run that has lost its output to another one."""
     return OutputTakenError(
         f"{output}: another run has taken this output over",

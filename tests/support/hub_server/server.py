@@ -117,6 +117,7 @@ class _Handler(BaseHTTPRequestHandler):
     """Reads requests and writes answers, over one connection after the other request."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     owner: HubServer
     routes: tuple[Route, ...]
 
