@@ -18,8 +18,8 @@ from distexpand.storage.object_pause import asked_pause
 from distexpand.storage.object_retries import Retries
 from distexpand.storage.object_troubles import ENDED_EARLY, Kind, Trouble, changed_error, error_of, trouble_of
 
-_PIECE_BYTES = 1 << 18
-"""As fast as larger pieces, without their memory."""
+_PIECE_BYTES = 1 << 16
+"""The least that is handed on, and so lost if the connection breaks; more come as they arrive."""
 
 _PROGRESS_BYTES = 1 << 16
 """What makes a failure forgotten: fewer bytes per attempt would take forever."""
