@@ -128,7 +128,7 @@ def test_a_server_that_wants_to_be_left_alone_for_too_long_is_an_error_at_once(p
     ("fault", "message"),
     [
         (Fault(kind=Kind.RESET), r"the connection broke \(10 attempts\)"),
-        (Fault(kind=Kind.HANG, seconds=2), r"the server hangs \(5 attempts\)"),
+        (Fault(kind=Kind.HANG, seconds=2), r"the server doesn't answer \(5 attempts\)"),
         (Fault(kind=Kind.STATUS, status=500), r"the server answers 500 \(10 attempts\)"),
         (Fault(kind=Kind.STATUS, status=503), r"the server answers 503 \(10 attempts\)"),
         (Fault(kind=Kind.TRUNCATED, after=0), r"the connection broke \(10 attempts\)"),
