@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from distexpand.storage.hub_client import hub_library
+from distexpand.storage.hub_client import hub_library, hub_utilities
 from distexpand.storage.hub_errors import HubError
 from distexpand.storage.hub_repository import HubRepository
 
@@ -82,6 +82,6 @@ def _ask_for_xet(repository: HubRepository, branch: str) -> None:
     library = hub_library()
     response = library.get_session().get(
         f"{repository.api.endpoint}/api/models/{repository.name}/xet-write-token/{branch}",
-        headers=library.utils.build_hf_headers(token=repository.api.token),
+        headers=hub_utilities().build_hf_headers(token=repository.api.token),
     )
-    library.utils.hf_raise_for_status(response)
+    hub_utilities().hf_raise_for_status(response)

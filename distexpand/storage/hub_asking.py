@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from distexpand.storage.hub_client import hub_library, set_time_limits
+from distexpand.storage.hub_client import hub_utilities, set_time_limits
 from distexpand.storage.hub_errors import hub_error, is_passing, library_failures, root_error, status_of
 
 ATTEMPTS = 6
@@ -57,7 +57,7 @@ def _told_to_wait(error: BaseException) -> float | None:
     response: Any = getattr(error, "response", None)
     if response is None:
         return None
-    limit = hub_library().utils.parse_ratelimit_headers(response.headers)
+    limit = hub_utilities().parse_ratelimit_headers(response.headers)
     # The Hub gives these headers with every answer; they say something only once nothing is left.
     if status_of(error) == _TOO_MANY and limit is not None and limit.remaining == 0:
         return float(limit.reset_in_seconds)

@@ -34,6 +34,11 @@ def hub_library(module: str = "huggingface_hub") -> Any:
         ) from None
 
 
+def hub_utilities() -> Any:
+    """Return what the library's own parts and others share: headers, checks of answers."""
+    return hub_library("huggingface_hub.utils")
+
+
 def hub_api() -> Any:
     """Return the library's interface to the Hub, as the environment says.
 
@@ -41,7 +46,7 @@ def hub_api() -> Any:
         MissingDependencyError: the library isn't installed.
     """
     library = hub_library()
-    _quieten(library)
+    _quieten()
     return library.HfApi(library_name="distexpand", library_version=__version__)
 
 
@@ -68,9 +73,8 @@ def set_time_limits() -> None:
         session.timeout = type(limits)(PATIENCE_SECONDS, connect=_CONNECT_SECONDS)
 
 
-def _quieten(library: Any) -> None:
-    utils = library.utils
+def _quieten() -> None:
     if "HF_HUB_VERBOSITY" not in os.environ and "HF_DEBUG" not in os.environ:
-        utils.logging.set_verbosity_error()
+        hub_library("huggingface_hub.utils.logging").set_verbosity_error()
     if hub_library("huggingface_hub.constants").HF_HUB_DISABLE_PROGRESS_BARS is None:
-        utils.disable_progress_bars()
+        hub_utilities().disable_progress_bars()

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from distexpand.storage import hub_client
 from distexpand.storage.hub_asking import ask
-from distexpand.storage.hub_client import hub_api, hub_library
+from distexpand.storage.hub_client import hub_api, hub_library, hub_utilities
 from distexpand.storage.hub_errors import HubError
 
 MAIN = "main"
@@ -64,8 +65,10 @@ class HubRepository:
         Raises:
             HubError: there is no such thing, or it may not be seen.
         """
+        # Without a limit of its own this question overrides those of the connection.
+        limit = hub_client.PATIENCE_SECONDS
         found = self.ask(
-            lambda: self.api.model_info(self.name, revision=revision, files_metadata=True),
+            lambda: self.api.model_info(self.name, revision=revision, files_metadata=True, timeout=limit)
         )
         return Snapshot(commit=found.sha, files={entry.rfilename: _file(entry) for entry in found.siblings})
 
@@ -76,7 +79,7 @@ class HubRepository:
             HubError: that can't be found out.
         """
         try:
-            self.ask(lambda: self.api.model_info(self.name))
+            self.ask(lambda: self.api.model_info(self.name, timeout=hub_client.PATIENCE_SECONDS))
         except HubError as error:
             if error.status in _MISSING:
                 return False
@@ -140,9 +143,9 @@ class HubRepository:
         library = hub_library()
         response = library.get_session().get(
             library.hf_hub_url(self.name, path, revision=revision),
-            headers=library.utils.build_hf_headers(token=self.api.token),
+            headers=hub_utilities().build_hf_headers(token=self.api.token),
         )
-        library.utils.hf_raise_for_status(response)
+        hub_utilities().hf_raise_for_status(response)
         return bytes(response.content)
 
 

@@ -59,6 +59,7 @@ HOW_TO_SIGN_IN = {
     "or run: gcloud auth application-default login",
     "az": "Give AZURE_STORAGE_ACCOUNT_NAME and one of AZURE_STORAGE_ACCOUNT_KEY, AZURE_STORAGE_SAS_TOKEN or "
     "AZURE_STORAGE_CONNECTION_STRING; or AZURE_USE_AZURE_CLI=true after az login.",
+    "hf": "Log in: hf auth login (or set HF_TOKEN).",
     "http": "Web servers are read without a login.",
     "https": "Web servers are read without a login.",
 }
@@ -92,6 +93,17 @@ def object_client(address: Address) -> Any:
             hint=HOW_TO_SIGN_IN[address.scheme],
         ) from None
     raise ValueError(f"no client for {address.scheme}")
+
+
+def link_client(url: str, headers: Mapping[str, str]) -> Any:
+    """Return obstore's client of one URL, which may be signed; the empty key asks for it.
+
+    Raises:
+        MissingDependencyError: obstore isn't installed.
+    """
+    options = _options(url)
+    options["client_options"]["default_headers"] = dict(headers)
+    return require_obstore("obstore.store").HTTPStore.from_url(url, **options)
 
 
 def require_obstore(module: str = "obstore") -> Any:

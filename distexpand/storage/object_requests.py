@@ -49,15 +49,15 @@ class Version:
 class Requests:
     """The requests to one place; safe to use from several threads at once."""
 
-    def __init__(self, address: Address) -> None:
-        """Set up the client, without a request.
+    def __init__(self, address: Address, *, client: Any = None) -> None:
+        """Set up the client if none is given, without a request.
 
         Raises:
             MissingDependencyError: the client isn't installed.
             StorageError: what the environment says of credentials can't be used.
         """
         self.address = address
-        self._client = object_client(address)
+        self._client = client or object_client(address)
         self._obstore = require_obstore()
         self._timeout = timeout_seconds()
         self._reached = False
@@ -162,8 +162,9 @@ class Requests:
     ) -> Iterator[tuple[Version, bytes]]:
         """Ask once for a range; yield the version and what arrives of it, which is checked to be of it."""
         options = {"range": (start, stop)} | (expected.condition if expected else {})
-        answer = self._obstore.get(self._client, name, options=options)
-        version = _version(answer.meta)
+        client, key = self._at(name)
+        answer = self._obstore.get(client, key, options=options)
+        version = self._version_of(name, answer.meta)
         if expected and not _same(version, expected):
             raise changed_error(self.place(name))
         stop = min(stop, version.size)
@@ -174,6 +175,14 @@ class Requests:
             if start > stop:
                 raise StorageError(f"{self.place(name)}: the server sent more than it was asked for")
             yield version, piece
+
+    def _at(self, name: str) -> tuple[Any, str]:
+        """Return the client that has a file, and under which key."""
+        return self._client, name
+
+    def _version_of(self, _name: str, meta: Any) -> Version:
+        """Return the version that an answer is of."""
+        return _version(meta)
 
     def _persist(self, doing: str, name: str, ask: Callable[[], _T]) -> _T:
         retries = self._retries()

@@ -6,6 +6,7 @@ import secrets
 import shutil
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -69,10 +70,15 @@ class LargeFiles:
 
 
 class Links:
-    """Signs paths on the host of large files; a link holds for `seconds`, or until all are revoked."""
+    """Signs paths on the host of large files.
+
+    A link holds for `seconds` and for `uses` requests, or until all are revoked.
+    """
 
     def __init__(self) -> None:
         self.seconds = DAY
+        self.uses: int | None = None
+        self._used: Counter[str] = Counter()
         self._key = secrets.token_bytes(16)
 
     def sign(self, path: str, **more: str) -> str:
@@ -86,6 +92,9 @@ class Links:
         signed, _, signature = target.partition("&Signature=")
         expires = signed.partition("Expires=")[2].partition("&")[0]
         if not hmac.compare_digest(self._signature(signed), signature):
+            return False
+        self._used[signature] += 1
+        if self.uses is not None and self._used[signature] > self.uses:
             return False
         return float(expires) > time.time()
 
