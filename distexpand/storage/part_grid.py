@@ -132,7 +132,7 @@ class PartGrid:
             self._gone[first:stop] = bytes(stop - first)
 
     def rest(self) -> Iterator[Part]:
-        """Yield the parts that aren't complete, zero where nothing was given; no other thread may give now."""
+        """Yield the parts that aren't complete, zero where nothing was given; no thread may give more."""
         for index in range(self.count):
             if not self._gone[index]:
                 begun = self._begun.setdefault(index, _Begun())

@@ -91,7 +91,8 @@ def s3_errors() -> tuple[type[Exception], ...]:
 
 def endpoint_of(client: Any) -> str:
     """Return server and port of a client's endpoint: objects of the same one can be copied inside it."""
-    return urlsplit(client.meta.endpoint_url).netloc.rpartition("@")[2].lower()
+    netloc: str = urlsplit(client.meta.endpoint_url).netloc
+    return netloc.rpartition("@")[2].lower()
 
 
 def _boto3() -> tuple[Any, Any]:

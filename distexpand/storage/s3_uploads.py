@@ -13,6 +13,7 @@ from typing import Any
 
 from distexpand.errors import StorageError
 from distexpand.storage.address import Address
+from distexpand.storage.final_names import Made
 from distexpand.storage.s3_client import error_code, s3_client, s3_error, s3_errors
 
 _TOKEN, _RUN = "distexpand-attempt", "distexpand-run"
@@ -36,14 +37,9 @@ class Upload:
         """The attempt's name, from which any process finds the upload again."""
         return f"{self.path}.{self.token}.{self.id}"
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MadeObject:
-    """What made an object: the token of its attempt and the name of its run, empty if it isn't ours."""
-
-    size: int
-    token: str
-    run: str
+    def is_of(self, attempt: str) -> bool:
+        """Whether an attempt's name is of this upload."""
+        return attempt.startswith(f"{self.path}.") and attempt.endswith(f".{self.id}")
 
 
 def upload_of(path: str, name: str) -> Upload:
@@ -88,9 +84,7 @@ class S3Uploads:
         Raises:
             StorageError: it couldn't be sent.
         """
-        self._call(
-            "upload", upload.path, "upload_part", UploadId=upload.id, PartNumber=number, Body=body
-        )
+        self._call("upload", upload.path, "upload_part", UploadId=upload.id, PartNumber=number, Body=body)
 
     def copy_part(
         self, upload: Upload, number: int, source: tuple[str, str, str], offset: int, length: int
@@ -148,9 +142,7 @@ class S3Uploads:
         listed = [{"PartNumber": number, "ETag": parts[number][1]} for number in sorted(parts)]
         place = {"Bucket": self.address.root, "Key": self.key(upload.path), "UploadId": upload.id}
         try:
-            self.client.complete_multipart_upload(
-                **place, MultipartUpload={"Parts": listed}, IfNoneMatch="*"
-            )
+            self.client.complete_multipart_upload(**place, MultipartUpload={"Parts": listed}, IfNoneMatch="*")
         except self._errors as error:
             if error_code(error) in _TAKEN:
                 return False
@@ -192,7 +184,7 @@ class S3Uploads:
         except self._errors as error:
             raise self._error("list the uploads of", "", error) from None
 
-    def made(self, path: str) -> MadeObject | None:
+    def made(self, path: str) -> Made | None:
         """Return size and making of an object, or nothing if there is none.
 
         Raises:
@@ -205,9 +197,7 @@ class S3Uploads:
                 return None
             raise self._error("read", path, error) from None
         metadata = answer.get("Metadata", {})
-        return MadeObject(
-            size=answer["ContentLength"], token=metadata.get(_TOKEN, ""), run=metadata.get(_RUN, "")
-        )
+        return Made(size=answer["ContentLength"], token=metadata.get(_TOKEN, ""), run=metadata.get(_RUN, ""))
 
     def _call(self, doing: str, path: str, method: str, **arguments: Any) -> Any:
         try:

@@ -53,14 +53,16 @@ class TestS3Output(OutputContract):
         return contents
 
     @pytest.fixture(autouse=True)
-    def no_final_name(self, output, uploads, seaweedfs):
+    def no_final_name(self, uploads, seaweedfs):
         """Nothing that an attempt does shows, and none that wasn't finished is left."""
         yield
         assert seaweedfs.contents(uploads.address.root) == {}
         assert list(uploads.in_progress(NAMES)) == []
 
 
-@pytest.mark.parametrize("size", [LEAST_PART - 1, LEAST_PART, LEAST_PART + 1, 3 * LEAST_PART, 3 * LEAST_PART + 5])
+@pytest.mark.parametrize(
+    "size", [LEAST_PART - 1, LEAST_PART, LEAST_PART + 1, 3 * LEAST_PART, 3 * LEAST_PART + 5]
+)
 def test_files_of_several_parts_are_whole(output, contents, size):
     raw, step = noise(size), 1_300_003
     with output.begin(NAMES[0], size) as attempt, ThreadPoolExecutor(4) as pool:
@@ -111,11 +113,11 @@ def test_what_is_not_the_beginning_can_not_be_read_back(output):
 
 @pytest.mark.parametrize("finished", [False, True])
 def test_an_attempt_that_fails_is_aborted(output, uploads, finished):
-    with pytest.raises(KeyError), output.begin(NAMES[0], 2 * LEAST_PART) as attempt:
-        attempt.write(0, memoryview(bytes(LEAST_PART)))
-        if finished:
-            attempt.finish()
-        raise KeyError
+    attempt = output.begin(NAMES[0], 2 * LEAST_PART)
+    attempt.write(0, memoryview(bytes(LEAST_PART)))
+    if finished:
+        attempt.finish()
+    attempt.__exit__(KeyError, KeyError(), None)
     assert uploads.parts(upload_of(NAMES[0], attempt.name)) is None
     assert list(uploads.in_progress(NAMES)) == []
 
@@ -147,7 +149,9 @@ def test_an_object_is_never_replaced(output, uploads, seaweedfs):
     assert uploads.parts(upload) is None
 
 
-@pytest.mark.parametrize("name", ["x", "model.safetensors", "model.safetensors.", "model.safetensors.a", "other.a.b"])
+@pytest.mark.parametrize(
+    "name", ["x", "model.safetensors", "model.safetensors.", "model.safetensors.a", "other.a.b"]
+)
 def test_what_names_no_upload_is_refused(name):
     with pytest.raises(StorageError, match="names no upload"):
         upload_of("model.safetensors", name)

@@ -1,0 +1,74 @@
+"""How files of an output in an object store get their final names: the protocol that committers use.
+
+A store can't rename. What it can is to complete something that is staged: a multipart upload, or a
+copy of an object that lies elsewhere. Both share what a committer needs: nothing shows before, it is
+done at once or not at all, it is refused where a file of that name is, and once the staged thing is
+dropped nobody can complete it any more.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from distexpand.storage.ranges import OutputStore
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """A file that is there: bytes, the attempt that made it and its run; those are empty if not ours."""
+
+    size: int
+    token: str
+    run: str
+
+
+class FinalNames(Protocol):
+    """The files of one output, staged and complete."""
+
+    def output(self, run: str) -> OutputStore:
+        """Return where a run's attempts are begun."""
+        ...
+
+    def stage(self, name: str, raw: bytes, *, run: str) -> str:
+        """Bring a small file into the store without its name; return the attempt's name.
+
+        Raises:
+            StorageError: it can't be written.
+        """
+        ...
+
+    def is_whole(self, name: str, attempt: str, size: int) -> bool:
+        """Whether an attempt is staged with all of its bytes.
+
+        Raises:
+            StorageError: the store doesn't tell.
+        """
+        ...
+
+    def give(self, name: str, attempt: str) -> bool:
+        """Complete an attempt under its name, and say so; not if there is a file of that name.
+
+        Raises:
+            StorageError: the store doesn't say that it is done, which it may be all the same.
+        """
+        ...
+
+    def made(self, name: str) -> Made | None:
+        """Return what is known of a file, or nothing if there is none.
+
+        Raises:
+            StorageError: the store doesn't tell.
+        """
+        ...
+
+    def token(self, name: str, attempt: str) -> str:
+        """Return the token that the file will carry that an attempt becomes."""
+        ...
+
+    def drop(self, names: Sequence[str], *, keep: Collection[str] = ()) -> int:
+        """Drop all attempts at these files beside those to keep; return how many there were.
+
+        Raises:
+            StorageError: one can't be dropped.
+        """
+        ...

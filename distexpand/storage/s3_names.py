@@ -1,0 +1,72 @@
+"""Final names on S3: multipart uploads that are completed where nothing of that name is."""
+
+import time
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from distexpand.errors import StorageError
+from distexpand.storage.address import Address
+from distexpand.storage.final_names import Made
+from distexpand.storage.s3_attempt import S3Output
+from distexpand.storage.s3_uploads import S3Uploads, upload_of
+
+_PAUSES = (0.0, 0.5, 2.0, 5.0)
+
+
+class S3Names:
+    """The files below an address, staged as uploads and complete."""
+
+    def __init__(self, address: Address, client: Any = None) -> None:
+        self._uploads = S3Uploads(address, client)
+
+    def output(self, run: str) -> S3Output:
+        """Return where a run's attempts are begun."""
+        return S3Output(self._uploads.address, run=run, client=self._uploads.client)
+
+    def stage(self, name: str, raw: bytes, *, run: str) -> str:
+        """Upload a small file as one part."""
+        upload = self._uploads.begin(name, run=run)
+        try:
+            self._uploads.put_part(upload, 1, raw)
+        except BaseException:
+            self._uploads.abort_quietly(upload)
+            raise
+        return upload.name
+
+    def is_whole(self, name: str, attempt: str, size: int) -> bool:
+        """Whether an upload is there and its parts have all bytes together."""
+        parts = self._uploads.parts(upload_of(name, attempt))
+        return parts is not None and sum(length for length, _ in parts.values()) == size
+
+    def give(self, name: str, attempt: str) -> bool:
+        """Complete an upload."""
+        upload = upload_of(name, attempt)
+        parts = self._uploads.parts(upload)
+        if parts is None:
+            raise StorageError(f"{self._uploads.address}/{name}: its upload is gone")
+        return self._uploads.complete(upload, parts)
+
+    def made(self, name: str) -> Made | None:
+        """Return what is known of an object."""
+        return self._uploads.made(name)
+
+    def token(self, name: str, attempt: str) -> str:
+        """Return the token of an upload, which its object carries."""
+        return upload_of(name, attempt).token
+
+    def drop(self, names: Sequence[str], *, keep: Collection[str] = ()) -> int:
+        """Abort uploads, again where they are still listed: parts under way may outlive the first time."""
+        dropped: set[str] = set()
+        for pause in _PAUSES:
+            found = [
+                upload
+                for upload in self._uploads.in_progress(names)
+                if not any(upload.is_of(attempt) for attempt in keep)
+            ]
+            if not found:
+                break
+            time.sleep(pause)
+            for upload in found:
+                self._uploads.abort(upload)
+                dropped.add(upload.id)
+        return len(dropped)
