@@ -144,15 +144,14 @@ def _options(endpoint: str, retries: int) -> dict[str, Any]:
 
 
 def _s3(stores: Any, address: Address, retries: int) -> Any:
-    chosen = _signing_for_s3(address)
     endpoint = _first(os.environ, "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
-    chosen |= {"endpoint": endpoint} if endpoint else {}
+    chosen = ({"endpoint": endpoint} if endpoint else {}) | _s3_by_boto3(address, endpoint)
     options = _options(chosen.get("endpoint", ""), retries)
     return stores.S3Store(address.root, prefix=address.path or None, **chosen, **options)
 
 
-def _signing_for_s3(address: Address) -> dict[str, Any]:
-    """Return credentials, region and endpoint; boto3, where it is there, knows all of AWS's ways."""
+def _s3_by_boto3(address: Address, endpoint: str) -> dict[str, Any]:
+    """Return credentials, region and endpoint as boto3 finds them, which knows all of AWS's ways."""
     try:
         boto3 = import_module("boto3")
         provider = import_module("obstore.auth.boto3").Boto3CredentialProvider
@@ -162,9 +161,12 @@ def _signing_for_s3(address: Address) -> dict[str, Any]:
         session = boto3.Session()
         signs = not _is_set("AWS_SKIP_SIGNATURE") and session.get_credentials() is not None
         chosen = {"credential_provider": provider(session)} if signs else {"skip_signature": True}
-        client = session.client("s3")
-        chosen |= {"endpoint": client.meta.endpoint_url, "region": client.meta.region_name}
-        client.close()
+        if session.region_name:
+            chosen["region"] = session.region_name
+        if not endpoint:  # may stand in a profile; making a client takes a while
+            client = session.client("s3")
+            chosen |= {"endpoint": client.meta.endpoint_url, "region": client.meta.region_name}
+            client.close()
     except import_module("botocore.exceptions").BotoCoreError as error:
         raise StorageError(
             f"{address}: the configuration of AWS's tools can't be used: {type(error).__name__}",
