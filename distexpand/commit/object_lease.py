@@ -85,6 +85,11 @@ class ObjectLease:
         """The folder of the run that goes on."""
         return self._own.folder
 
+    @property
+    def lost(self) -> bool:
+        """Whether it is known already that another run has taken the output over."""
+        return self._lost
+
     def require_held(self) -> None:
         """Ask the store whether this is still the lease's holder.
 
@@ -163,6 +168,7 @@ class ObjectLease:
 def take(
     files: ObjectFiles,
     *,
+    folder: str = "",
     run: str = "",
     wait: float = 0.0,
     told: Callable[[str], None] | None = None,
@@ -172,6 +178,7 @@ def take(
 
     Args:
         files: those of the output.
+        folder: the run's, if there is one though no lease names it.
         run: a name by which people find this run, such as a job's.
         wait: seconds to wait for a holder that lives to end.
         told: gets lines for people: that there is something to wait for.
@@ -185,7 +192,7 @@ def take(
     while True:
         found = files.read(LEASE_PATH)
         if found is None or not _is_alive(files, found, pace):
-            lease = _taken(files, found, run=run, told=told, pace=pace)
+            lease = _taken(files, found, folder=folder, run=run, told=told, pace=pace)
             if lease is not None:
                 return lease
         elif time.monotonic() >= deadline:
@@ -225,6 +232,7 @@ def _taken(
     files: ObjectFiles,
     found: Stored | None,
     *,
+    folder: str,
     run: str,
     told: Callable[[str], None] | None,
     pace: Pace,
@@ -236,7 +244,7 @@ def _taken(
         host=socket.gethostname(),
         pid=os.getpid(),
         run=run,
-        folder=before.folder if before else new_folder(),
+        folder=before.folder if before else folder or new_folder(),
     )
     if found is None:
         version = files.create(LEASE_PATH, _encoded(own))

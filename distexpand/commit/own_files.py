@@ -64,6 +64,14 @@ def files_of_receipts(receipts: Iterable[Receipt]) -> Iterator[OwnFile]:
             yield OwnFile(name=receipt.shard, size=receipt.size, tensors=dict(receipt.tensors))
 
 
+def names_of_plan(plan: Plan) -> list[str]:
+    """Return the names of all files that a plan's output may have."""
+    names = [shard.name for shard in plan.shards]
+    names += [text.name for text in plan.texts]
+    names += [copied.name for copied in plan.copies]
+    return [*names, INDEX_NAME, MANIFEST_NAME]
+
+
 def files_of_plan(plan: Plan) -> Iterator[OwnFile]:
     """Yield the files of a plan's output."""
     for shard in plan.shards:

@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 from contextlib import suppress
 
 from distexpand.errors import StorageError
-from distexpand.storage.final_names import Made
+from distexpand.storage.final_names import Made, Staged
 from distexpand.storage.local import LocalOutput
 from distexpand.storage.object_files import ObjectFiles
 from distexpand.storage.staged_attempt import RUN, STAGED, TOKEN, StagedOutput, making, staged_path
@@ -55,10 +55,12 @@ class CopiedNames:
         """Return the token of an attempt, which its file carries."""
         return attempt.removeprefix(f"{name}.")
 
-    def drop(self, names: Sequence[str], *, keep: Collection[str] = ()) -> int:
-        """Remove what is staged, of whatever file: nobody else's lies there."""
+    def staged(self, names: Sequence[str], *, keep: Collection[str] = ()) -> Sequence[Staged]:
+        """Return what is staged, of whatever file: nobody else's lies there."""
         del names
         kept = {staged_path(attempt) for attempt in keep}
-        found = [path for path in self._files.list(STAGED) if path not in kept]
-        self._files.remove(found)
-        return len(found)
+        return [Staged(path="", id=path) for path in self._files.list(STAGED) if path not in kept]
+
+    def drop(self, staged: Sequence[Staged]) -> None:
+        """Remove what was staged."""
+        self._files.remove([found.id for found in staged])

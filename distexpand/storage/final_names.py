@@ -22,6 +22,14 @@ class Made:
     run: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Staged:
+    """Something that waits for its name: the file's path if that is known, and the store's word for it."""
+
+    path: str
+    id: str
+
+
 class FinalNames(Protocol):
     """The files of one output, staged and complete."""
 
@@ -65,10 +73,18 @@ class FinalNames(Protocol):
         """Return the token that the file will carry that an attempt becomes."""
         ...
 
-    def drop(self, names: Sequence[str], *, keep: Collection[str] = ()) -> int:
-        """Drop all attempts at these files beside those to keep; return how many there were.
+    def staged(self, names: Sequence[str], *, keep: Collection[str] = ()) -> Sequence[Staged]:
+        """Return what is staged for these files, or more of ours, beside the attempts to keep.
 
         Raises:
-            StorageError: one can't be dropped.
+            StorageError: the store doesn't tell.
+        """
+        ...
+
+    def drop(self, staged: Sequence[Staged]) -> None:
+        """Drop what was staged, so that nobody can complete it; what is gone already is no error.
+
+        Raises:
+            StorageError: something can't be dropped.
         """
         ...

@@ -34,8 +34,11 @@ _ADVICE = {
 }
 
 
-def s3_client() -> Any:
+def s3_client(*, hasty: bool = False) -> Any:
     """Return a client for the endpoint and credentials of the environment; threads may share it.
+
+    Args:
+        hasty: whether it gives up soon, for what is only nice to have.
 
     Raises:
         MissingDependencyError: boto3 isn't installed.
@@ -43,7 +46,7 @@ def s3_client() -> Any:
     """
     boto3, config = _boto3()
     endpoint = next((os.environ[name] for name in _ENDPOINTS if os.environ.get(name)), None)
-    patience = timeout_seconds()
+    patience = min(timeout_seconds(), _CONNECT_SECONDS) if hasty else timeout_seconds()
     try:
         session = boto3.Session()
         client = session.client(
@@ -54,7 +57,7 @@ def s3_client() -> Any:
                 connect_timeout=min(patience, _CONNECT_SECONDS),
                 read_timeout=patience,
                 max_pool_connections=_CONNECTIONS,
-                retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
+                retries={"mode": "standard", "total_max_attempts": 2 if hasty else _ATTEMPTS},
                 request_checksum_calculation=os.environ.get(_CHECKSUMS, "when_required").lower(),
                 response_checksum_validation="when_required",
                 s3={"payload_signing_enabled": False, "addressing_style": _addressing(endpoint)},

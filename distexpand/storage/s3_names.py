@@ -1,16 +1,13 @@
 """Final names on S3: multipart uploads that are completed where nothing of that name is."""
 
-import time
 from collections.abc import Collection, Sequence
 from typing import Any
 
 from distexpand.errors import StorageError
 from distexpand.storage.address import Address
-from distexpand.storage.final_names import Made
+from distexpand.storage.final_names import Made, Staged
 from distexpand.storage.s3_attempt import S3Output
-from distexpand.storage.s3_uploads import S3Uploads, upload_of
-
-_PAUSES = (0.0, 0.5, 2.0, 5.0)
+from distexpand.storage.s3_uploads import S3Uploads, Upload, upload_of
 
 
 class S3Names:
@@ -54,19 +51,15 @@ class S3Names:
         """Return the token of an upload, which its object carries."""
         return upload_of(name, attempt).token
 
-    def drop(self, names: Sequence[str], *, keep: Collection[str] = ()) -> int:
-        """Abort uploads, again where they are still listed: parts under way may outlive the first time."""
-        dropped: set[str] = set()
-        for pause in _PAUSES:
-            found = [
-                upload
-                for upload in self._uploads.in_progress(names)
-                if not any(upload.is_of(attempt) for attempt in keep)
-            ]
-            if not found:
-                break
-            time.sleep(pause)
-            for upload in found:
-                self._uploads.abort(upload)
-                dropped.add(upload.id)
-        return len(dropped)
+    def staged(self, names: Sequence[str], *, keep: Collection[str] = ()) -> Sequence[Staged]:
+        """Return the uploads of these files; others in this place aren't ours."""
+        return [
+            Staged(path=upload.path, id=upload.id)
+            for upload in self._uploads.in_progress(names)
+            if not any(upload.is_of(attempt) for attempt in keep)
+        ]
+
+    def drop(self, staged: Sequence[Staged]) -> None:
+        """Abort uploads."""
+        for found in staged:
+            self._uploads.abort(Upload(path=found.path, id=found.id))

@@ -6,8 +6,7 @@ it, so that a completion whose answer was lost is recognised.
 """
 
 import secrets
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +18,7 @@ from distexpand.storage.s3_client import error_code, s3_client, s3_error, s3_err
 _TOKEN, _RUN = "distexpand-attempt", "distexpand-run"
 _GONE = frozenset({"NoSuchUpload", "404", "NotFound"})
 _TAKEN = frozenset({"PreconditionFailed", "412"})
+_NO_CONDITIONS = frozenset({"NotImplemented", "501"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +61,7 @@ class S3Uploads:
         self.address = address
         self.client = client or s3_client()
         self._errors = s3_errors()
+        self._gave_up = False
 
     def key(self, path: str) -> str:
         """Return the key of a file below the address."""
@@ -140,14 +141,34 @@ class S3Uploads:
             StorageError: the store doesn't say that it is done, which it may be all the same.
         """
         listed = [{"PartNumber": number, "ETag": parts[number][1]} for number in sorted(parts)]
-        place = {"Bucket": self.address.root, "Key": self.key(upload.path), "UploadId": upload.id}
         try:
-            self.client.complete_multipart_upload(**place, MultipartUpload={"Parts": listed}, IfNoneMatch="*")
+            self._complete(upload, listed, IfNoneMatch="*")
         except self._errors as error:
             if error_code(error) in _TAKEN:
                 return False
+            if error_code(error) in _NO_CONDITIONS:
+                return self._complete_unconditionally(upload, listed)
             raise self._error("complete the upload of", upload.path, error) from None
         return True
+
+    def _complete_unconditionally(self, upload: Upload, listed: Sequence[Mapping[str, Any]]) -> bool:
+        """Look first, where a store can't be told to refuse."""
+        if self.made(upload.path) is not None:
+            return False
+        try:
+            self._complete(upload, listed)
+        except self._errors as error:
+            raise self._error("complete the upload of", upload.path, error) from None
+        return True
+
+    def _complete(self, upload: Upload, listed: Sequence[Mapping[str, Any]], **condition: str) -> None:
+        self.client.complete_multipart_upload(
+            Bucket=self.address.root,
+            Key=self.key(upload.path),
+            UploadId=upload.id,
+            MultipartUpload={"Parts": listed},
+            **condition,
+        )
 
     def abort(self, upload: Upload) -> None:
         """Give an upload up; one that is gone already is no error.
@@ -155,17 +176,27 @@ class S3Uploads:
         Raises:
             StorageError: the store doesn't say that it is gone.
         """
+        self._abort(self.client, upload)
+
+    def abort_quietly(self, upload: Upload) -> None:
+        """Give an upload up while another error is on its way; what is left is collected later.
+
+        Where the store doesn't answer, the user isn't kept waiting for each upload.
+        """
+        if self._gave_up:
+            return
+        try:
+            self._abort(s3_client(hasty=True), upload)
+        except StorageError:
+            self._gave_up = True
+
+    def _abort(self, client: Any, upload: Upload) -> None:
         place = {"Bucket": self.address.root, "Key": self.key(upload.path), "UploadId": upload.id}
         try:
-            self.client.abort_multipart_upload(**place)
+            client.abort_multipart_upload(**place)
         except self._errors as error:
             if error_code(error) not in _GONE:
                 raise self._error("abort the upload of", upload.path, error) from None
-
-    def abort_quietly(self, upload: Upload) -> None:
-        """Give an upload up while another error is on its way; what is left is collected later."""
-        with suppress(StorageError):
-            self.abort(upload)
 
     def in_progress(self, paths: Sequence[str]) -> Iterator[Upload]:
         """Yield the uploads of these files that are neither completed nor aborted.
