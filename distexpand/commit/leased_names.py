@@ -4,6 +4,7 @@ import time
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 from distexpand.commit.object_lease import ObjectLease
 from distexpand.engine.receipt import Receipt
@@ -36,6 +37,11 @@ class LeasedNames:
                 f"{self._files.address}: {receipt.attempt} isn't the file of {receipt.size} bytes "
                 "that its receipt names"
             )
+
+    def drop_attempt(self, receipt: Receipt) -> None:
+        """Drop what a receipt names while another error is on its way: nobody will complete it."""
+        with suppress(StorageError):
+            self._names.drop_attempt(receipt.shard, receipt.attempt)
 
     def give(self, name: str, attempt: str, size: int) -> None:
         """Complete what is staged under its name.

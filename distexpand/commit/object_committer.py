@@ -22,30 +22,21 @@ which then stops. Stores that ignore conditions have all of this but the refusal
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import replace
 from typing import Self
 
 from distexpand.commit import object_work as ow
 from distexpand.commit.committer import OutputMode
-from distexpand.commit.complete import require_sizes
 from distexpand.commit.leased_names import LeasedNames
-from distexpand.commit.manifest import MANIFEST_NAME, is_manifest_of
+from distexpand.commit.manifest import MANIFEST_NAME
+from distexpand.commit.object_admission import Admission, admit
 from distexpand.commit.object_lease import ObjectLease, Pace, new_folder, take, taken_over
-from distexpand.commit.object_occupied import (
-    Contents,
-    look,
-    obsolete_files,
-    own_manifest,
-    own_names,
-    require_vacant,
-)
-from distexpand.commit.output_files import manifest_text, require_same, require_shards, small_files
+from distexpand.commit.object_occupied import own_names
+from distexpand.commit.output_files import manifest_text, require_shards, small_files
 from distexpand.commit.own_files import names_of_plan
 from distexpand.commit.stamps import SourceStamp, decode_stamps, encode_stamps, require_same_sources
 from distexpand.commit.work_directory import NOTICE_NAME
 from distexpand.engine.receipt import Receipt
-from distexpand.errors import DistexpandError, StorageError
-from distexpand.plan.codec import same_work
+from distexpand.errors import DistexpandError, OutputError, StorageError
 from distexpand.plan.model import Plan
 from distexpand.storage.address import Address
 from distexpand.storage.local import LocalOutput
@@ -86,28 +77,31 @@ class ObjectCommitter:
             told: gets lines for people.
             pace: of the lease.
         """
-        self.plan = plan
         self.receipts: dict[str, Receipt] = {}
-        self.finished = False
-        self._lease: ObjectLease | None = None
         self._files = ObjectFiles(address)
         self._scratch = ExitStack()
+        self._lease: ObjectLease | None = None
         self._sweeps = False
         self._journalled: set[str] = set()
-        contents = look(self._files)
-        obsolete = self._admit(mode, contents)
-        if self.finished and not contents.traces:
+        found = admit(self._files, plan, mode)
+        self.plan, self.finished = found.plan, found.finished
+        if found.finished and not found.contents.traces:
             return
+        folder = found.contents.work.folder if found.contents.work else ""
+        pace = pace or Pace()
+        self._lease = take(self._files, folder=folder, run=run, wait=wait, told=told, pace=pace)
         try:
-            folder = contents.work.folder if contents.work else ""
-            pace = pace or Pace()
-            self._lease = take(self._files, folder=folder, run=run, wait=wait, told=told, pace=pace)
             staging = self._scratch.enter_context(final_names(self._files, scratch))
             self._names = LeasedNames(self._files, staging, self._lease)
+            # Another run may have come and gone between the first look and the lease.
+            found = admit(self._files, plan, mode, known=found)
+            self.plan, self.finished = found.plan, found.finished
+            if self.finished:
+                ow.wind_up(self._files, self._lease)
+                return
             self._sweeps = True
-            self._open(mode, plan, contents, obsolete)
-            if not self.finished:
-                self.store = staging.output(self._work.folder)
+            self._begin(mode, found)
+            self.store = staging.output(self._work.folder)
         except BaseException:
             self.close()
             raise
@@ -126,58 +120,30 @@ class ObjectCommitter:
         if self._lease is not None and self._lease.lost:
             raise taken_over(self._files.address)
 
-    def _open(self, mode: OutputMode, plan: Plan, before: Contents, obsolete: tuple[str, ...]) -> None:
-        """Look again, now that nobody else may change anything, and begin or go on."""
-        contents = look(self._files)
-        if (contents.visible, contents.work) != (before.visible, before.work):
-            self.plan, self.finished = plan, False
-            obsolete = self._admit(mode, contents)
-        if self.finished:
-            self._end_run()
-            return
-        if mode is OutputMode.OVERWRITE or contents.work is None:
-            self._work = self._start_anew(mode, contents, obsolete)
+    def _ask_held(self) -> ObjectLease:
+        assert self._lease is not None, "nothing is committed to an output that is finished or closed"
+        self._lease.require_held()
+        return self._lease
+
+    def _begin(self, mode: OutputMode, found: Admission) -> None:
+        if mode is OutputMode.OVERWRITE or found.contents.work is None:
+            self._work = self._start_anew(mode, found)
         else:
-            self._work = contents.work
+            self._work = found.contents.work
         ow.write_notice(self._files)
         self._remove_obsolete()
         self.receipts = self._names.restore(ow.read_receipts(self._work))
         self._names.clear(names_of_plan(self.plan))
 
-    def _admit(self, mode: OutputMode, contents: Contents) -> tuple[str, ...]:
-        """Check that the mode allows what is there, changing nothing; return files to replace."""
-        if mode is OutputMode.FRESH:
-            require_vacant(self._files, contents)
-            return ()
-        if mode is OutputMode.OVERWRITE:
-            return obsolete_files(self._files, contents)
-        self._admit_resume(contents)
-        return ()
-
-    def _admit_resume(self, contents: Contents) -> None:
-        replacing = contents.work is not None and ow.read_obsolete(contents.work)
-        stored = ow.stored_plan(contents.work) if contents.work is not None else None
-        if MANIFEST_NAME in contents.visible and not replacing:
-            made = own_manifest(self._files)
-            require_same(is_manifest_of(made, self.plan), output=self.location)
-            require_sizes(contents.visible.get, made, self.plan, output=self.location)
-            self.finished = True
-        elif stored is not None:
-            require_same(same_work(stored, self.plan), output=self.location)
-            self.plan = replace(stored, locations=self.plan.locations)
-        else:
-            require_vacant(self._files, contents)
-
-    def _start_anew(self, mode: OutputMode, contents: Contents, obsolete: tuple[str, ...]) -> ow.ObjectWork:
+    def _start_anew(self, mode: OutputMode, found: Admission) -> ow.ObjectWork:
         """Drop what earlier runs have staged, and have the lease name a new run's folder."""
-        assert self._lease is not None
-        self._names.clear([*own_names(self._files, contents), *names_of_plan(self.plan)])
-        after = look(self._files)
-        if after.visible != contents.visible:  # completed just before it would have been dropped
-            obsolete = self._admit(mode, after)
+        lease = self._ask_held()
+        self._names.clear([*own_names(self._files, found.contents), *names_of_plan(self.plan)])
+        # What was completed just before it would have been dropped is seen now.
+        found = admit(self._files, self.plan, mode, known=found)
         work = ow.ObjectWork(files=self._files, folder=new_folder())
-        ow.create(work, self.plan, obsolete)
-        self._lease.move_to(work.folder)
+        ow.create(work, self.plan, found.obsolete)
+        lease.move_to(work.folder)
         self._files.remove(ow.leftovers(self._files, keep=work.folder))
         return work
 
@@ -209,8 +175,12 @@ class ObjectCommitter:
             OutputError: the attempt isn't as its receipt says, or the name is another file's.
             StorageError: the store doesn't do it.
         """
-        self.require_held()
-        self._names.require_whole(receipt)
+        try:
+            self._ask_held()
+            self._names.require_whole(receipt)
+        except OutputError:
+            self._names.drop_attempt(receipt)
+            raise
         ow.add_receipt(self._work, receipt)
         self._journalled.add(receipt.attempt)
         self._names.give(receipt.shard, receipt.attempt, receipt.size)
@@ -226,7 +196,7 @@ class ObjectCommitter:
             OutputError: shards are missing, or a name is another file's.
             StorageError: a file can't be written.
         """
-        self.require_held()
+        lease = self._ask_held()
         require_shards(self.plan, self.receipts, output=self.location)
         files = small_files(self.plan, side_files)
         for name, raw in files.items():
@@ -235,26 +205,21 @@ class ObjectCommitter:
         self._files.remove([NOTICE_NAME])
         self._names.put(MANIFEST_NAME, manifest_text(self.plan, self.receipts, files))
         self._names.clear(names_of_plan(self.plan))
-        self._end_run()
+        ow.wind_up(self._files, lease)
         self.finished = True
-
-    def _end_run(self) -> None:
-        """Remove what runs left. What is listed before the lease says that all is over is no later run's."""
-        assert self._lease is not None
-        left = ow.leftovers(self._files)
-        self._lease.end()
-        self._files.remove([*left, NOTICE_NAME])
-        self._lease.remove()
 
     def close(self) -> None:
         """Let go of the output; what is staged without a receipt is dropped: nobody will complete it."""
-        if self._lease is not None:
-            if self._sweeps and not self.finished:
-                with suppress(DistexpandError):
-                    self._names.clear(names_of_plan(self.plan), keep=self._journalled)
-            self._lease.close()
-            self._lease = None
-        self._scratch.close()
+        lease, self._lease = self._lease, None
+        with self._scratch:
+            if lease is None:
+                return
+            try:
+                if self._sweeps and not self.finished:
+                    with suppress(DistexpandError):
+                        self._names.clear(names_of_plan(self.plan), keep=self._journalled)
+            finally:
+                lease.close()
 
     def __enter__(self) -> Self:
         return self

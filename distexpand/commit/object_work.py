@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 
-from distexpand.commit.object_lease import LEASE_PATH
+from distexpand.commit.object_lease import LEASE_PATH, ObjectLease
 from distexpand.commit.work_directory import NOTICE_NAME, NOTICE_TEXT
 from distexpand.engine.receipt import Receipt, decode_receipt, encode_receipt
 from distexpand.errors import CheckpointError, UsageError
@@ -154,3 +154,19 @@ def leftovers(files: ObjectFiles, *, keep: str = "") -> list[str]:
     """
     kept = [LEASE_PATH, *([f"{WORK_DIRECTORY}/{keep}/"] if keep else [])]
     return [path for path in files.list(WORK_DIRECTORY) if not path.startswith(tuple(kept))]
+
+
+def wind_up(files: ObjectFiles, lease: ObjectLease) -> int:
+    """Remove what runs left, now that all is done, and the lease last; return how many files that was.
+
+    What is listed before the lease says that all is over can't be a later run's.
+
+    Raises:
+        OutputTakenError: another run has taken the output over.
+        StorageError: something can't be removed.
+    """
+    left = leftovers(files)
+    lease.end()
+    files.remove([*left, NOTICE_NAME])
+    lease.remove()
+    return len(left)

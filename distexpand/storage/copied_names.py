@@ -61,6 +61,16 @@ class CopiedNames:
         kept = {staged_path(attempt) for attempt in keep}
         return [Staged(path="", id=path) for path in self._files.list(STAGED) if path not in kept]
 
+    def drop_attempt(self, name: str, attempt: str) -> None:
+        """Remove what is staged of an attempt."""
+        del name
+        self._files.remove([staged_path(attempt)])
+
+    def staged_bytes(self, staged: Sequence[Staged]) -> int:
+        """Return the bytes of the files."""
+        sizes = self._files.list(STAGED)
+        return sum(sizes.get(found.id, 0) for found in staged)
+
     def drop(self, staged: Sequence[Staged]) -> None:
         """Remove what was staged."""
         self._files.remove([found.id for found in staged])

@@ -81,6 +81,22 @@ class FinalNames(Protocol):
         """
         ...
 
+    def drop_attempt(self, name: str, attempt: str) -> None:
+        """Drop one attempt.
+
+        Raises:
+            StorageError: it can't be dropped.
+        """
+        ...
+
+    def staged_bytes(self, staged: Sequence[Staged]) -> int:
+        """Return the bytes that the store keeps of what is staged.
+
+        Raises:
+            StorageError: the store doesn't tell.
+        """
+        ...
+
     def drop(self, staged: Sequence[Staged]) -> None:
         """Drop what was staged, so that nobody can complete it; what is gone already is no error.
 

@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from distexpand.errors import StorageError
+from distexpand.formats.index import is_shard_name
 from distexpand.storage.address import Address
 from distexpand.storage.final_names import Made, Staged
 from distexpand.storage.s3_attempt import S3Output
@@ -52,12 +53,23 @@ class S3Names:
         return upload_of(name, attempt).token
 
     def staged(self, names: Sequence[str], *, keep: Collection[str] = ()) -> Sequence[Staged]:
-        """Return the uploads of these files; others in this place aren't ours."""
+        """Return the uploads of these files, and of whatever has a shard's name; others may be anybody's."""
+        own = set(names)
         return [
             Staged(path=upload.path, id=upload.id)
-            for upload in self._uploads.in_progress(names)
-            if not any(upload.is_of(attempt) for attempt in keep)
+            for upload in self._uploads.in_progress()
+            if (upload.path in own or is_shard_name(upload.path))
+            and not any(upload.is_of(attempt) for attempt in keep)
         ]
+
+    def drop_attempt(self, name: str, attempt: str) -> None:
+        """Abort an attempt's upload."""
+        self._uploads.abort(upload_of(name, attempt))
+
+    def staged_bytes(self, staged: Sequence[Staged]) -> int:
+        """Return the bytes of all parts."""
+        uploads = [Upload(path=found.path, id=found.id) for found in staged]
+        return sum(size for upload in uploads for size, _ in (self._uploads.parts(upload) or {}).values())
 
     def drop(self, staged: Sequence[Staged]) -> None:
         """Abort uploads."""

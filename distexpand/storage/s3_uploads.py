@@ -198,20 +198,18 @@ class S3Uploads:
             if error_code(error) not in _GONE:
                 raise self._error("abort the upload of", upload.path, error) from None
 
-    def in_progress(self, paths: Sequence[str]) -> Iterator[Upload]:
-        """Yield the uploads of these files that are neither completed nor aborted.
+    def in_progress(self) -> Iterator[Upload]:
+        """Yield the uploads below the address, whoever's they are, that are neither completed nor aborted.
 
         Raises:
             StorageError: the store doesn't tell.
         """
-        by_key = {self.key(path): path for path in paths}
         prefix = self.key("")
         pages = self.client.get_paginator("list_multipart_uploads")
         try:
             for page in pages.paginate(Bucket=self.address.root, Prefix=prefix):
                 for found in page.get("Uploads", ()):
-                    if found["Key"] in by_key:
-                        yield Upload(path=by_key[found["Key"]], id=found["UploadId"])
+                    yield Upload(path=found["Key"].removeprefix(prefix), id=found["UploadId"])
         except self._errors as error:
             raise self._error("list the uploads of", "", error) from None
 

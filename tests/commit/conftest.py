@@ -1,12 +1,16 @@
 """One small plan and what it makes, for all tests of committing."""
 
+from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 
 import pytest
 
 from distexpand.api import run_plan
 from distexpand.plan.model import Plan
+from distexpand.storage.address import Address
 from tests.api.small import COPIES, small_model, small_plan, tree
+from tests.commit.store_places import Place
 
 
 @pytest.fixture(scope="module")
@@ -24,3 +28,23 @@ def expected(plan: Plan, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
     output = tmp_path_factory.mktemp("expected") / "out"
     run_plan(plan, output)
     return tree(output)
+
+
+@pytest.fixture(params=["s3", "az"])
+def new_place(request: pytest.FixtureRequest) -> Callable[[], Place]:
+    """Return a function that returns an empty folder, of S3 and of Azure in turn."""
+    server = request.getfixturevalue("seaweedfs" if request.param == "s3" else "azurite")
+    request.getfixturevalue("bucket" if request.param == "s3" else "container")
+    new_root = server.new_bucket if request.param == "s3" else server.new_container
+    numbers = count()
+
+    def new() -> Place:
+        path = f"models/out {next(numbers)}"
+        return Place(Address(scheme=request.param, root=new_root(), path=path), server)
+
+    return new
+
+
+@pytest.fixture
+def place(new_place: Callable[[], Place]) -> Place:
+    return new_place()

@@ -57,7 +57,7 @@ class TestS3Output(OutputContract):
         """Nothing that an attempt does shows, and none that wasn't finished is left."""
         yield
         assert seaweedfs.contents(uploads.address.root) == {}
-        assert list(uploads.in_progress(NAMES)) == []
+        assert list(uploads.in_progress()) == []
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_an_attempt_that_fails_is_aborted(output, uploads, finished):
         attempt.finish()
     attempt.__exit__(KeyError, KeyError(), None)
     assert uploads.parts(upload_of(NAMES[0], attempt.name)) is None
-    assert list(uploads.in_progress(NAMES)) == []
+    assert list(uploads.in_progress()) == []
 
 
 def test_a_finished_attempt_stays_until_it_is_completed(output, uploads):
@@ -127,10 +127,9 @@ def test_a_finished_attempt_stays_until_it_is_completed(output, uploads):
         attempt.write(0, memoryview(b"12345"))
         attempt.finish()
     upload = upload_of(NAMES[0], attempt.name)
-    assert [found.id for found in uploads.in_progress(NAMES)] == [upload.id]
-    assert list(uploads.in_progress(["other"])) == []
+    assert [found.id for found in uploads.in_progress()] == [upload.id]
     assert uploads.complete(upload, uploads.parts(upload))
-    assert list(uploads.in_progress(NAMES)) == []
+    assert list(uploads.in_progress()) == []
     assert uploads.made(NAMES[0]).token == upload.token
     assert uploads.made("other") is None
 
