@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from distexpand.architecture.stack import find_layer_stacks
-from distexpand.commit.committer import Committer, OutputMode
+from distexpand.commit.cleaning import Cleaned
+from distexpand.commit.cleaning import clean_output as clean_directory
+from distexpand.commit.committer import OutputMode
 from distexpand.commit.manifest import MANIFEST_NAME, Manifest
 from distexpand.commit.occupied import refuse_output_in_source
 from distexpand.commit.recording import record_manifest
-from distexpand.engine.space import disk_bytes, peak_memory_bytes, small_file_bytes
+from distexpand.engine.space import peak_memory_bytes
 from distexpand.engine.torch_library import require_torch
 from distexpand.engine.transforms import needs_torch, single_threaded_transforms
 from distexpand.errors import CheckpointError, RecipeError, UsageError
@@ -41,10 +43,11 @@ from distexpand.report.inspection import Inspection
 from distexpand.report.model_card import model_card, short_name
 from distexpand.report.progress import NoProgress
 from distexpand.report.summary import PlanSummary, summarise
-from distexpand.runner.io_words import io_words, shareable_sources
 from distexpand.runner.local import DEFAULT_THREADS, run_local
+from distexpand.runner.outputs import open_output
+from distexpand.runner.place import Output, output_store
 from distexpand.runner.progress import ProgressSink
-from distexpand.runner.room import check_room, check_room_left, free_disk
+from distexpand.runner.room import check_room, check_room_left, room_for
 from distexpand.runner.sources import check_sources, open_sources, read_side_files, source_stamps
 from distexpand.verify.content import (
     check_against_sources,
@@ -98,7 +101,7 @@ def plan_expansion(
     default, places = default_model(places or {})
     draft = parse_recipe(recipe_text, origin=origin, default_model=default)
     opened = open_models(draft, places)
-    recipe = lower(draft, opened.layer_counts, opened.module_layer_counts)
+    recipe = lower(opened.draft, opened.layer_counts, opened.module_layer_counts)
     built = build_plan(
         recipe,
         canonical_yaml(recipe),
@@ -190,30 +193,28 @@ def check_load(plan: Plan, *, trust_remote_code: bool = False) -> LoadProof:
 def summarise_plan(
     planned: PlannedExpansion,
     *,
-    output: Path | None = None,
+    output: Output | None = None,
     threads: int = DEFAULT_THREADS,
     clone: bool = True,
 ) -> PlanSummary:
     """Return a plan's figures, with disk and memory on this machine."""
     plan = planned.plan
     with open_sources(plan) as readers:
-        shared = shareable_sources(readers, output) if output and clone else ()
-        needed = disk_bytes(plan.shards, readers, shared=shared) + small_file_bytes(plan)
-        moves = io_words(readers, output, shared)
+        room = room_for(plan, readers, output, clone=clone)
     return summarise(
         plan,
         layers_before=planned.layers_before,
-        disk_needed=needed,
-        disk_free=free_disk(output or Path()),
+        disk_needed=room.needed,
+        disk_free=room.free,
         expected_peak_memory=peak_memory_bytes(plan, threads=threads),
-        moves=moves,
+        moves=room.moves,
         findings=planned.findings,
     )
 
 
 def run_plan(
     plan: Plan,
-    output: Path,
+    output: Output,
     *,
     mode: OutputMode = OutputMode.FRESH,
     threads: int = DEFAULT_THREADS,
@@ -243,22 +244,21 @@ def run_plan(
         require_torch()
     with open_sources(plan) as readers:
         check_sources(plan, readers)
-        check_room(plan, readers, output, mode, clone=clone)
-        with Committer(output, plan, mode) as committer:
-            if committer.finished:
+        with open_output(plan, output, readers, mode=mode, clone=clone, tell=tell) as opened:
+            if opened.outlet.finished:
                 return
-            committer.hold_sources(source_stamps(plan, readers))
-            check_room_left(committer, readers, output, clone=clone)
+            opened.outlet.hold_sources(source_stamps(plan, readers))
+            opened.check_room()
             run_local(
-                committer,
+                opened.outlet,
                 readers,
+                output=opened.store,
+                together=opened.together,
                 threads=threads,
                 stop=stop or threading.Event(),
                 progress=progress or NoProgress(),
-                clone=clone,
-                tell=tell,
             )
-            committer.publish(read_side_files(plan, readers))
+            opened.outlet.publish(read_side_files(plan, readers))
 
 
 def run_plan_on_cluster(
@@ -308,7 +308,7 @@ def run_plan_on_cluster(
 
 
 def verify_output(
-    output: Path,
+    output: Output,
     *,
     sources: bool = False,
     record: bool = False,
@@ -329,25 +329,28 @@ def verify_output(
     try:
         manifest = read_manifest(output)
     except CheckpointError as error:
-        message = reason(error, output / MANIFEST_NAME)
+        message = reason(error, str(output), MANIFEST_NAME)
         damage = Difference(check="structure", file=MANIFEST_NAME, tensor="", message=message)
         return VerifyReport(differences=(damage,), checks=("structure",), tensors=0, bytes_read=0, layers=0)
     plan = _plan_again(manifest, places or {}) if sources else None
-    differences = list(check_structure(output, manifest))
+    store = output_store(output)
+    differences = list(check_structure(store, manifest))
     broken = frozenset(difference.file for difference in differences)
     progress = progress or NoProgress()
     _start_reading(manifest, plan, broken, progress)
     try:
-        found, content = read_content(output, manifest, skip=broken, threads=threads, progress=progress)
+        found, content = read_content(store, manifest, skip=broken, threads=threads, progress=progress)
         differences += content
         if plan is not None:
             differences += check_recorded_plan(manifest, plan)
             if not differences:
-                differences += check_planned_headers(output, plan)
+                differences += check_planned_headers(store, plan)
             differences += _check_sources(found, plan, threads, progress)
     finally:
         progress.stop()
     if record and not differences and found != manifest:
+        if not isinstance(output, Path):
+            raise NotImplementedError
         record_manifest(output, manifest, found)
         manifest = found
     return VerifyReport(
@@ -381,6 +384,19 @@ def _plan_again(manifest: Manifest, places: Mapping[str, str]) -> Plan:
 def _check_sources(manifest: Manifest, plan: Plan, threads: int, progress: ProgressSink) -> list[Difference]:
     with open_sources(plan) as readers, single_threaded_transforms(plan):
         return list(check_against_sources(manifest, plan, readers, threads=threads, progress=progress))
+
+
+def clean_output(output: Output) -> Cleaned:
+    """Remove what runs left beside an output that nobody will commit; what a resume needs stays.
+
+    Raises:
+        UsageError: there is no output of ours.
+        OutputError: a run is at work on it.
+        StorageError: something can't be removed.
+    """
+    if isinstance(output, Path):
+        return clean_directory(output)
+    raise NotImplementedError
 
 
 def inspect_model(path: str, *, stack: str = "") -> Inspection:

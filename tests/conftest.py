@@ -10,7 +10,7 @@ from distexpand.demo.packages import MODEL_PACKAGES, require
 from distexpand.errors import MissingDependencyError
 from tests.support.azurite import Azurite, started_azurite
 from tests.support.mounts import CLONING, KINDS, FileSystems, fresh_folder
-from tests.support.seaweedfs import SeaweedFS, started_seaweedfs
+from tests.support.seaweedfs import PUBLIC, SeaweedFS, started_seaweedfs
 from tests.support.smollm2 import smollm2_checkpoint
 from tests.support.store_environment import set_store_environment
 
@@ -65,6 +65,13 @@ def bucket(seaweedfs: SeaweedFS, monkeypatch: pytest.MonkeyPatch) -> str:
     """Return the name of an empty bucket, which clients find by the environment."""
     set_store_environment(monkeypatch, seaweedfs.environment())
     return seaweedfs.new_bucket()
+
+
+@pytest.fixture(scope="session")
+def public_bucket(seaweedfs: SeaweedFS) -> str:
+    """Return the name of a bucket that is read without credentials, the same for all tests."""
+    seaweedfs.client.create_bucket(Bucket=PUBLIC)
+    return PUBLIC
 
 
 @pytest.fixture(scope="session")

@@ -61,9 +61,10 @@ def model_option(command: Command) -> Command:
         "--model",
         "models",
         multiple=True,
-        metavar="[NAME=]PATH",
-        help="Where a model named in the recipe lies (repeatable); a bare path gives "
-        "the model of a recipe that names none.",
+        metavar="[NAME=]PLACE",
+        help="Where a model named in the recipe lies (repeatable): a path, or an address such as "
+        "hf://OWNER/NAME@REVISION or s3://BUCKET/PATH; alone it gives the model of a recipe that names none. "
+        "[default: a directory of the model's name, else the Hub]",
     )(command)
 
 

@@ -1,6 +1,7 @@
 """`distexpand plan`: what would happen, from headers and config alone."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -16,7 +17,11 @@ from distexpand.cli.options import (
     strict_option,
     threads_option,
 )
+from distexpand.cli.places import PLACE
 from distexpand.cli.planning import planned_expansion
+
+if TYPE_CHECKING:
+    from distexpand.runner.place import Output
 
 
 @click.command("plan", short_help="Show what RECIPE would make: layers, sizes, disk, problems.")
@@ -26,7 +31,7 @@ from distexpand.cli.planning import planned_expansion
 @threads_option
 @strict_option
 @click.option(
-    "--output", type=click.Path(path_type=Path), help="Where it would be written, for the free disk space."
+    "--output", type=PLACE, help="Where it would be written, for the disk space and how bytes would move."
 )
 @click.option("--canonical", is_flag=True, help="Print the recipe in canonical form instead.")
 @click.option(
@@ -43,7 +48,7 @@ def plan_command(
     shard_size: str | None,
     threads: int,
     strict: bool,
-    output: Path | None,
+    output: "Output | None",
     canonical: bool,
     save: Path | None,
     check_load: bool | None,

@@ -24,6 +24,7 @@ from distexpand.cli.options import (
     strict_option,
     threads_option,
 )
+from distexpand.cli.places import PLACE, local_only
 from distexpand.cli.planning import planned_expansion
 from distexpand.errors import UsageError
 
@@ -32,14 +33,15 @@ if TYPE_CHECKING:
     from distexpand.commit.committer import OutputMode
     from distexpand.plan.model import Plan
     from distexpand.report.summary import PlanSummary
+    from distexpand.runner.place import Output
     from distexpand.runner.progress import ProgressSink
 
 _KIB = 1024
 
 
-@click.command("run", short_help="Expand by RECIPE, or a saved plan, into the directory OUT.")
+@click.command("run", short_help="Expand by RECIPE, or a saved plan, into OUT.")
 @recipe_argument
-@click.argument("out", type=click.Path(path_type=Path))
+@click.argument("out", type=PLACE)
 @model_option
 @shard_size_option
 @threads_option
@@ -64,7 +66,7 @@ _KIB = 1024
 @json_option
 def run_command(
     recipe: str,
-    out: Path,
+    out: "Output",
     models: tuple[str, ...],
     shard_size: str | None,
     threads: int,
@@ -84,7 +86,11 @@ def run_command(
     quiet: bool,
     as_json: bool,
 ) -> None:
-    """Expand by RECIPE (or a plan saved by `plan --save`) into the directory OUT."""
+    """Expand by RECIPE (or a plan saved by `plan --save`) into OUT.
+
+    OUT is a directory, a bucket's folder (s3://BUCKET/PATH, gs://, az://) or a repository of
+    the Hub (hf://OWNER/NAME), which is made, private, if it isn't there.
+    """
     from distexpand.api import run_plan, summarise_plan
     from distexpand.report.progress import progress_display
 
@@ -111,7 +117,7 @@ def run_command(
 
         done: Counted | ClusterCount = run_with_ray(
             planned.plan,
-            out,
+            local_only(out, "nodes of a cluster write to a directory that they share"),
             mode=mode,
             address=address or "local",
             options=cluster_options(**limits, threads=threads),
@@ -146,12 +152,12 @@ def _require_ray_for(given: Mapping[str, object], *, ray: bool) -> None:
             )
 
 
-def _require_place(plan: "Plan", out: Path, *, overwrite: bool) -> None:
+def _require_place(plan: "Plan", out: "Output", *, overwrite: bool) -> None:
     """Refuse an output that can't be before the check takes its seconds."""
     from distexpand.commit.occupied import refuse_output_in_source, require_vacant
 
     refuse_output_in_source(out, plan)
-    if not overwrite:
+    if not overwrite and isinstance(out, Path):
         require_vacant(out)
 
 
@@ -164,7 +170,7 @@ def _mode(*, resume: bool, overwrite: bool) -> "OutputMode":
 
 
 def _document(
-    summary: "PlanSummary", out: Path, counted: "Counted | ClusterCount", seconds: float
+    summary: "PlanSummary", out: "Output", counted: "Counted | ClusterCount", seconds: float
 ) -> dict[str, Any]:
     return {
         "output": str(out),
@@ -175,7 +181,7 @@ def _document(
     }
 
 
-def _tell(summary: "PlanSummary", out: Path, counted: "Counted | ClusterCount", seconds: float) -> None:
+def _tell(summary: "PlanSummary", out: "Output", counted: "Counted | ClusterCount", seconds: float) -> None:
     from distexpand.report.run_report import run_report
 
     if not counted.started:

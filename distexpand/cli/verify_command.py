@@ -1,16 +1,20 @@
 """`distexpand verify`: is an output whole and right; exit code 3 where it isn't."""
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from distexpand.cli.messages import print_json, say
 from distexpand.cli.options import json_option, model_option, parse_places, quiet_option, threads_option
+from distexpand.cli.places import PLACE
 from distexpand.errors import VerificationError
+
+if TYPE_CHECKING:
+    from distexpand.runner.place import Output
 
 
 @click.command("verify", short_help="Check OUT: files, config, digests, and its sources.")
-@click.argument("out", type=click.Path(path_type=Path))
+@click.argument("out", type=PLACE)
 @click.option("--sources", is_flag=True, help="Also recompute every tensor from the sources by the recipe.")
 @click.option(
     "--record", is_flag=True, help="If nothing differs, add digests that the manifest lacks (shared blocks)."
@@ -20,7 +24,7 @@ from distexpand.errors import VerificationError
 @quiet_option
 @json_option
 def verify_command(
-    out: Path,
+    out: "Output",
     sources: bool,
     record: bool,
     models: tuple[str, ...],

@@ -16,7 +16,7 @@ from distexpand.cluster.package_digest import package_digest
 from distexpand.cluster.task import OrderedSource, node_name
 from distexpand.errors import DistexpandError
 from distexpand.intake.pins import pin_of, read_range
-from distexpand.storage.local import LocalSource
+from distexpand.storage.opening import open_store
 from distexpand.storage.ranges import RangeReader
 
 MARKER_NAME = "driver"
@@ -116,7 +116,7 @@ def sample_sources(sources: tuple[OrderedSource, ...]) -> tuple[str, ...]:
 def _view(source: OrderedSource) -> SourceView:
     origin = f"{source.location}/{source.path}"
     try:
-        reader = LocalSource(Path(source.location)).open(source.path)
+        reader = open_store(source.location).open(source.path)
         try:
             if reader.size != source.size:
                 return SourceView(problem=f"{origin}: has {reader.size:,} bytes, planned {source.size:,}")
@@ -130,7 +130,7 @@ def _view(source: OrderedSource) -> SourceView:
 
 
 def _sample(source: OrderedSource) -> str:
-    reader = LocalSource(Path(source.location)).open(source.path)
+    reader = open_store(source.location).open(source.path)
     try:
         return _sampled(reader)
     finally:

@@ -26,8 +26,9 @@ from distexpand.errors import DistexpandError, StorageError
 from distexpand.intake.pins import pin_of
 from distexpand.plan.model import ShardPlan
 from distexpand.storage.io_path import choose_reading, choose_writing
-from distexpand.storage.local import LocalOutput, LocalSource
+from distexpand.storage.local import LocalOutput
 from distexpand.storage.open_files import allow_open_files
+from distexpand.storage.opening import open_stores
 from distexpand.storage.os_errors import storage_error
 from distexpand.storage.ranges import RangeReader
 
@@ -104,10 +105,11 @@ def opened_sources(sources: tuple[OrderedSource, ...]) -> Iterator[Mapping[int, 
     Raises:
         StorageError: one is missing, or isn't the file that was planned.
     """
+    stores = open_stores(source.location for source in sources)
     with ExitStack() as stack:
         readers: dict[int, RangeReader] = {}
         for source in sources:
-            reader = LocalSource(Path(source.location)).open(source.path)
+            reader = stores[source.location].open(source.path)
             stack.callback(reader.close)
             origin = f"{source.location}/{source.path}"
             if reader.size != source.size or pin_of(reader, source.path, origin=origin) != source.pin:

@@ -10,6 +10,7 @@ from distexpand.errors import CheckpointError, UsageError
 from distexpand.formats.index import is_plain_path
 from distexpand.formats.json_text import load_json
 from distexpand.plan.model import Plan
+from distexpand.storage.address import Address, parse_address
 from distexpand.storage.local import WORK_DIRECTORY, LocalSource
 from distexpand.storage.local_reader import allocated_bytes
 from distexpand.storage.os_errors import storage_error
@@ -100,20 +101,28 @@ def read_obsolete(work: WorkDirectory) -> tuple[str, ...]:
     return tuple(names)
 
 
-def refuse_output_in_source(output: Path, plan: Plan) -> None:
+def refuse_output_in_source(output: Path | Address, plan: Plan) -> None:
     """Check that the output lies in no source.
 
     Raises:
         UsageError: it does, or is one.
     """
-    target = output.resolve()
     for model, location in plan.locations:
-        source = Path(location).resolve()
-        if target == source or source in target.parents:
+        if _lies_in(output, location):
             raise UsageError(
                 f"{output}: lies in the source {model} ({location})",
                 hint="Choose an output outside every source; sources are never written to.",
             )
+
+
+def _lies_in(output: Path | Address, location: str) -> bool:
+    source = parse_address(location)
+    if isinstance(output, Path):
+        target, folder = output.resolve(), Path(location).resolve()
+        return source is None and (target == folder or folder in target.parents)
+    if source is None or (source.scheme, source.root) != (output.scheme, output.root):
+        return False
+    return not source.path or f"{output.path}/".startswith(f"{source.path}/")
 
 
 def _own_files(output: Path) -> Iterator[OwnFile]:

@@ -1,13 +1,19 @@
-"""Where the models of a recipe lie: the command line's word first, then a directory of that name."""
+"""Where the models of a recipe lie.
+
+The command line's word first, then an address, then a directory of that name, then the Hub.
+"""
 
 import os
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
-from distexpand.errors import UsageError
+from distexpand.errors import StorageError, UsageError
 from distexpand.recipe.canonical import ModelRef
-from distexpand.storage.local import LocalSource
+from distexpand.storage.address import HUB, Address, is_repository, parse_address
+from distexpand.storage.opening import open_store
+from distexpand.storage.ranges import SourceStore
 
 _CACHED = re.compile(r"/models--(?P<name>[^/]+)/snapshots/(?P<revision>[0-9a-f]{40})/?$")
 
@@ -31,40 +37,97 @@ def default_model(places: Mapping[str, str]) -> tuple[ModelRef | None, dict[str,
 
     The directory's own name, not its path: what goes into an output must not depend on
     where a source lies. A snapshot in the Hub's cache has the name and revision that it is
-    cached under.
+    cached under, a repository of the Hub its own.
+
+    Raises:
+        UsageError: the place is an address of no known kind.
     """
     named = {name: path for name, path in places.items() if name}
     if "" not in places:
         return None, named
-    path = _expand(places[""]).absolute()
-    cached = _CACHED.search(str(path))
-    if cached:
-        ref = ModelRef(name=cached["name"].replace("--", "/", 1), revision=cached["revision"])
-    else:
-        ref = ModelRef(name=path.resolve().name)
+    ref = _default_name(places[""])
     return ref, {**named, str(ref): places[""]}
 
 
-def locate(model: ModelRef, places: Mapping[str, str]) -> LocalSource:
+def _default_name(place: str) -> ModelRef:
+    address = _elsewhere(place)
+    if address is not None and address.scheme == HUB:
+        return ModelRef(name=address.root, revision=address.revision)
+    if address is not None:
+        return ModelRef(name=(address.path or address.root).rpartition("/")[2])
+    path = _local(place).absolute()
+    cached = _CACHED.search(str(path))
+    if cached:
+        return ModelRef(name=cached["name"].replace("--", "/", 1), revision=cached["revision"])
+    return ModelRef(name=path.resolve().name)
+
+
+def locate(model: ModelRef, places: Mapping[str, str]) -> SourceStore:
     """Return the store of a model.
 
     Args:
         model: as the recipe names it.
-        places: path by model name, with or without its revision.
+        places: path or address by model name, with or without its revision.
 
     Raises:
-        UsageError: the model isn't here; says how to give its place.
+        UsageError: the model isn't there; says how to give its place.
+        MissingDependencyError: the client for that kind of place isn't installed.
+        StorageError: it can't be reached.
     """
     named = places.get(str(model), places.get(model.name))
-    path = _expand(named if named is not None else model.name)
+    place = named if named is not None else model.name
+    address = _elsewhere(place)
+    if address is not None:
+        return _open_elsewhere(model, address, place)
+    path = _local(place)
     if os.path.isdir(path):  # noqa: PTH112  # unlike Path.is_dir, false for a name too long for the system
-        return LocalSource(path.resolve())
+        return open_store(str(path.resolve()))
     if named is not None:
         raise UsageError(f"--model {model}={named}: no such directory")
     raise UsageError(
         f"model {str(model)!r} is not a directory here",
         hint=f"Download it and say where it lies: --model {model}=PATH",
     )
+
+
+def pinned(model: ModelRef, store: SourceStore) -> ModelRef:
+    """Return a model with the commit that its store was opened at, where it is a repository of the Hub.
+
+    What a recipe calls `org/model` is another model after the next push; a commit stays.
+    """
+    address = parse_address(store.location)
+    if address is None or address.scheme != HUB:
+        return model
+    named = parse_address(model.name)
+    whole = named is not None and named.scheme == HUB and not named.path
+    return ModelRef(name=address.root if whole else model.name, revision=address.revision)
+
+
+def _open_elsewhere(model: ModelRef, address: Address, place: str) -> SourceStore:
+    if address.scheme == HUB and address.revision is None:
+        address = replace(address, revision=model.revision)
+    try:
+        return open_store(str(address))
+    except StorageError as error:
+        if parse_address(place) is not None:
+            raise
+        raise type(error)(f"{error.message} (and {place!r} is no directory here)", hint=error.hint) from None
+
+
+def _elsewhere(place: str) -> Address | None:
+    """Return the address that a place is, or nothing if it is a path here, be there anything or not."""
+    address = parse_address(place)
+    if address is not None:
+        return None if address.scheme == "file" else address
+    name, _, revision = place.partition("@")
+    if not is_repository(name) or os.path.isdir(_expand(place)):  # noqa: PTH112  # as above
+        return None
+    return Address(scheme=HUB, root=name, revision=revision or None)
+
+
+def _local(place: str) -> Path:
+    address = parse_address(place)
+    return _expand(place) if address is None else Path(address.path)
 
 
 def _expand(path: str) -> Path:

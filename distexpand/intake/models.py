@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 from distexpand.errors import UsageError
 from distexpand.intake.checkpoint import Checkpoint, read_checkpoint, read_side_files
-from distexpand.intake.locate import locate, unused_places
+from distexpand.intake.locate import locate, pinned, unused_places
 from distexpand.intake.side_files import is_tokenizer_file
 from distexpand.plan.build import CarriedFile
 from distexpand.plan.sources import SourceModel, source_model
 from distexpand.recipe.canonical import ModelRef, Recipe
-from distexpand.recipe.draft import Draft
+from distexpand.recipe.draft import Draft, with_models
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,9 +19,11 @@ class OpenedModels:
 
     `models` are those that give weights or config; `side_files` and `locations` also have
     one that gives its tokenizer only. `modules` are the same models with another stack, for
-    every further stack of the recipe.
+    every further stack of the recipe. `draft` is the parsed recipe with every model at the
+    commit that was opened.
     """
 
+    draft: Draft
     models: Mapping[ModelRef, SourceModel]
     modules: Mapping[str, Mapping[ModelRef, SourceModel]]
     side_files: Mapping[ModelRef, tuple[CarriedFile, ...]]
@@ -65,12 +67,15 @@ def open_models(draft: Draft, places: Mapping[str, str]) -> OpenedModels:
             f"--model {spare[0]}=...: the recipe names no such model",
             hint=f"It names {', '.join(str(model) for model in draft.models)}.",
         )
-    stores = {ref: locate(ref, places) for ref in draft.models}
+    located = {ref: locate(ref, places) for ref in draft.models}
+    stores = {pinned(ref, store): store for ref, store in located.items()}
+    draft = with_models(draft, {ref: pinned(ref, store) for ref, store in located.items()})
     checkpoints = {ref: read_checkpoint(ref, stores[ref]) for ref in draft.weighted_models}
     side_files = {ref: checkpoint.side_files for ref, checkpoint in checkpoints.items()}
     if draft.tokenizer not in side_files:
         side_files[draft.tokenizer] = read_side_files(draft.tokenizer, stores[draft.tokenizer])
     return OpenedModels(
+        draft=draft,
         models=_models(checkpoints, checkpoints, draft.stack),
         modules={
             module.stack: _models(

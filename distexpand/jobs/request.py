@@ -28,6 +28,7 @@ from distexpand.jobs.credentials import refuse_credentials
 from distexpand.recipe.canonical import ModelRef
 from distexpand.recipe.draft import Draft
 from distexpand.recipe.parse import parse_recipe
+from distexpand.storage.address import local_path
 
 REQUEST_VARIABLE = "DISTEXPAND_REQUEST"
 JOB_VARIABLE = "DISTEXPAND_JOB"
@@ -93,7 +94,8 @@ def make_request(
         options=options or ClusterOptions(),
     )
     for name, path in places.items():
-        _cluster_path(path, f"--model {name}=" if name else "--model ")
+        if local_path(path) is not None:
+            _cluster_path(path, f"--model {name}=" if name else "--model ")
     _refuse_unused(places, _draft(request))
     encode_request(request)
     return request

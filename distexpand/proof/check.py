@@ -21,7 +21,7 @@ from distexpand.plan.model import Plan
 from distexpand.proof.request import LoadProof, ProvenLayer, Question
 from distexpand.proof.skeleton import write_output, write_source
 from distexpand.recipe.parse import parse_recipe
-from distexpand.storage.local import LocalSource
+from distexpand.storage.opening import open_store
 
 _PROGRAM = """import sys
 sys.path.insert(0, sys.argv[1])
@@ -80,7 +80,7 @@ def question_of(plan: Plan, directory: Path, *, trust_remote_code: bool) -> Ques
     sources = []
     for number, model in enumerate(dict.fromkeys([base, *(layer.model for layer in plan.layers)])):
         place = directory / f"source-{number}"
-        write_source(LocalSource(Path(locations[model])), place, weights=model == base)
+        write_source(open_store(locations[model]), place, weights=model == base)
         sources.append((model, str(place)))
     write_output(plan, directory / "output")
     return Question(

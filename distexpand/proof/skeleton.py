@@ -13,8 +13,9 @@ from distexpand.formats.header import encode_header
 from distexpand.intake.pins import read_whole
 from distexpand.intake.weights import read_catalog
 from distexpand.plan.model import CONFIG_NAME, Plan
-from distexpand.storage.local import LocalSource
+from distexpand.storage.opening import open_store
 from distexpand.storage.os_errors import storage_error
+from distexpand.storage.ranges import SourceStore
 
 _ONLY_SHARD = "model.safetensors"
 
@@ -30,11 +31,11 @@ def write_output(plan: Plan, directory: Path) -> None:
     for copied in plan.copies:
         if _is_code(copied.name):
             source = plan.sources[copied.source]
-            files[copied.name] = read_whole(LocalSource(Path(locations[source.model])), source.path)
+            files[copied.name] = read_whole(open_store(locations[source.model]), source.path)
     _write(directory, files, {shard.name: (shard.header, shard.size) for shard in plan.shards})
 
 
-def write_source(store: LocalSource, directory: Path, *, weights: bool) -> None:
+def write_source(store: SourceStore, directory: Path, *, weights: bool) -> None:
     """Write a source's config and code, and with `weights` the headers of its tensors in one file.
 
     Raises:

@@ -5,9 +5,9 @@ been looked at; opening models is not the parser's business. `lower` turns a
 draft into the canonical form.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Literal, TypeVar
 
 from distexpand.formats.dtypes import DType
 from distexpand.recipe.canonical import MergeMethod, ModelRef, Rule
@@ -146,3 +146,18 @@ class Draft:
         yield from (source.model for source in self.head.sources) if self.head else ()
         for module in self.modules:
             yield from (source.model for part in module.slices for source in part.sources)
+
+
+Part = TypeVar("Part")
+
+
+def with_models(part: Part, names: Mapping[ModelRef, ModelRef]) -> Part:
+    """Return a draft, or a part of one, that names its models otherwise."""
+    if isinstance(part, ModelRef):
+        return names.get(part, part)  # type: ignore[return-value]  # Part is ModelRef here
+    if isinstance(part, tuple):
+        return tuple(with_models(item, names) for item in part)  # type: ignore[return-value]  # a tuple as well
+    if is_dataclass(part) and not isinstance(part, type):
+        changed = {field.name: with_models(getattr(part, field.name), names) for field in fields(part)}
+        return replace(part, **changed)
+    return part

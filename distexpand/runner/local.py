@@ -12,18 +12,14 @@ from dataclasses import dataclass
 from itertools import islice
 from queue import SimpleQueue
 
-from distexpand.commit.committer import Committer
+from distexpand.commit.outlet import Outlet
 from distexpand.engine.receipt import Receipt
 from distexpand.engine.shard import ShardEngine
 from distexpand.engine.sharing import groups_that_share
 from distexpand.engine.transforms import single_threaded_transforms
 from distexpand.plan.model import ShardPlan
-from distexpand.runner.io_words import shareable_sources
 from distexpand.runner.progress import ProgressSink
-from distexpand.storage.io_path import WORTH_A_TRIAL, choose_reading, choose_writing
-from distexpand.storage.local import LocalOutput
-from distexpand.storage.open_files import allow_open_files
-from distexpand.storage.ranges import RangeReader
+from distexpand.storage.ranges import OutputStore, RangeReader
 
 DEFAULT_THREADS = 4
 GROUPS_UNDER_WAY = 2
@@ -33,25 +29,25 @@ MOST_TOGETHER_BYTES = 40_000_000_000
 
 
 def run_local(
-    committer: Committer,
+    committer: Outlet,
     readers: Sequence[RangeReader],
     *,
+    output: Callable[[Sequence[ShardPlan]], OutputStore],
     threads: int,
     stop: threading.Event,
     progress: ProgressSink,
-    clone: bool = True,
-    tell: Callable[[str], None] = lambda _: None,
+    together: int = MOST_TOGETHER_BYTES,
 ) -> None:
     """Execute the shards that aren't committed yet and commit each as it comes.
 
     Args:
-        committer: holds the plan, says where attempts are written and takes the receipts.
+        committer: holds the plan and takes the receipts.
         readers: the plan's sources, in its order.
+        output: gives where attempts are written, for the shards that are.
         threads: blocks that are worked on at once.
         stop: set from outside to end between two blocks.
         progress: told of bytes and shards as they are done.
-        clone: whether the output may share blocks with its sources.
-        tell: takes in words how the bytes move.
+        together: bytes of shards that are worked on together; one at a time in each lane if zero.
 
     Raises:
         StorageError: a source isn't the one planned, or reading or writing failed.
@@ -68,42 +64,17 @@ def run_local(
     )
     try:
         with single_threaded_transforms(plan):
-            output = _output(committer, readers, waiting, clone=clone, tell=tell)
             run = _Run(
-                output=output,
+                output=output(waiting),
                 committer=committer,
                 threads=threads,
                 stop=_Stop(stop),
                 progress=progress,
+                together=together,
             )
             run.execute(waiting, readers)
     finally:
         progress.stop()
-
-
-def _output(
-    committer: Committer,
-    readers: Sequence[RangeReader],
-    shards: Sequence[ShardPlan],
-    *,
-    clone: bool,
-    tell: Callable[[str], None],
-) -> LocalOutput:
-    """Choose how bytes move, tell it, and return where attempts are written."""
-    shares = clone and bool(shareable_sources(readers, committer.attempts))
-    trial = not shares and sum(shard.size for shard in shards) >= WORTH_A_TRIAL
-    # A direct reader has a second descriptor; where not all may be open, the plain ones have to do.
-    direct = allow_open_files(2 * len(readers))
-    for path in choose_reading(readers, trial=trial, direct=direct):
-        tell(f"reading {path}")
-    writing = choose_writing(committer.attempts, trial=trial)
-    tell(f"writing {writing}")
-    if shares:
-        tell("sharing blocks with sources where possible: those are neither read nor written")
-    # Btrfs keeps all of a reserved extent for as long as a part of it is used: sharing would free nothing.
-    # In memory reserving is the work itself: every page would be cleared first.
-    reserves = writing.file_system not in ({"btrfs", "tmpfs"} if clone else {"tmpfs"})
-    return LocalOutput(committer.attempts, way=writing.way, shares=clone, reserves=reserves)
 
 
 class _Stop:
@@ -124,17 +95,18 @@ class _Stop:
 class _Run:
     """What all shards of a run share."""
 
-    output: LocalOutput
-    committer: Committer
+    output: OutputStore
+    committer: Outlet
     threads: int
     stop: _Stop
     progress: ProgressSink
+    together: int
 
     def execute(self, shards: Sequence[ShardPlan], readers: Sequence[RangeReader]) -> None:
         """Execute the shards, two groups at a time, and commit each as it comes."""
         with ThreadPoolExecutor(self.threads) as blocks, ThreadPoolExecutor(GROUPS_UNDER_WAY) as lanes:
             engine = ShardEngine(readers, blocks, self.stop)
-            waiting = iter(groups_that_share(shards, most_bytes=MOST_TOGETHER_BYTES))
+            waiting = iter(groups_that_share(shards, most_bytes=self.together))
             events: SimpleQueue[Receipt | Future[None]] = SimpleQueue()
             under_way: set[Future[None]] = set()
             try:

@@ -1,7 +1,9 @@
 """Is there room for an output: asked before anything is begun, and again once an output is held."""
 
 import shutil
+import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from distexpand.commit.committer import Committer, OutputMode
@@ -9,8 +11,49 @@ from distexpand.commit.occupied import reclaimable_bytes, require_vacant
 from distexpand.engine.space import disk_bytes, small_file_bytes
 from distexpand.errors import StorageError
 from distexpand.plan.model import Plan
-from distexpand.runner.io_words import existing_folder, shareable_sources
+from distexpand.runner.io_words import existing_folder, io_words, shareable_sources
+from distexpand.runner.place import STREAMED, Output, staged_bytes
+from distexpand.storage.address import Address
 from distexpand.storage.ranges import RangeReader
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Room:
+    """Bytes of disk that a run needs here, and that are free if known; `moves` says how bytes move."""
+
+    needed: int
+    free: int | None
+    moves: str
+
+
+def room_for(plan: Plan, readers: Sequence[RangeReader], output: Output | None, *, clone: bool) -> Room:
+    """Return what disk a run of a plan needs; for an unknown output that of one in the current folder.
+
+    Raises:
+        StorageError: a source can't be read.
+    """
+    if isinstance(output, Address):
+        how = "as shards are made" if output.scheme in STREAMED else f"whole, from {tempfile.gettempdir()}"
+        return Room(
+            needed=staged_bytes(plan, output),
+            free=free_disk(Path(tempfile.gettempdir())),
+            moves=", ".join(filter(None, [io_words(readers, None, ()), f"send to {output.scheme}:// {how}"])),
+        )
+    shared = shareable_sources(readers, output) if output and clone else ()
+    return Room(
+        needed=disk_bytes(plan.shards, readers, shared=shared) + small_file_bytes(plan),
+        free=free_disk(output or Path()),
+        moves=io_words(readers, output, shared),
+    )
+
+
+def check_staging_room(plan: Plan, output: Address, staging: Path) -> None:
+    """Check the space for what lies here on its way to a place elsewhere.
+
+    Raises:
+        StorageError: there is too little.
+    """
+    _require_space(staging, staged_bytes(plan, output), 0, "or set TMPDIR; nothing was begun.")
 
 
 def free_disk(output: Path) -> int | None:

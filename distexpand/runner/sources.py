@@ -7,19 +7,23 @@ no descriptor. Rejected: opening for the check, for the sizes and for the work
 apart, which leaves two gaps.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
+from typing import TypeVar
 
 from distexpand.commit.stamps import SourceStamp
 from distexpand.errors import StorageError
 from distexpand.intake.pins import pin_of, read_range
 from distexpand.plan.model import Plan
 from distexpand.plan.operations import sources_of
-from distexpand.storage.local import LocalSource
 from distexpand.storage.memory import BytesReader
 from distexpand.storage.open_files import allow_open_files
+from distexpand.storage.opening import open_stores
 from distexpand.storage.ranges import RangeReader
+
+Found = TypeVar("Found")
+_AT_ONCE = 8
 
 
 @contextmanager
@@ -33,13 +37,17 @@ def open_sources(plan: Plan) -> Iterator[Sequence[RangeReader]]:
     allow_open_files(len(weights))
     locations = dict(plan.locations)
     with ExitStack() as stack:
-        readers: list[RangeReader] = []
-        for number, source in enumerate(plan.sources):
-            reader = LocalSource(Path(locations[source.model])).open(source.path)
-            if number in weights:
-                stack.callback(reader.close)
-            readers.append(reader if number in weights else _read_and_closed(reader))
-        yield readers
+        stores = open_stores(locations[source.model] for source in plan.sources)
+
+        def opened(number: int) -> RangeReader:
+            source = plan.sources[number]
+            reader = stores[locations[source.model]].open(source.path)
+            if number not in weights:
+                return _read_and_closed(reader)
+            stack.callback(reader.close)
+            return reader
+
+        yield _at_once(opened, range(len(plan.sources)))
 
 
 def check_sources(plan: Plan, readers: Sequence[RangeReader]) -> None:
@@ -50,13 +58,17 @@ def check_sources(plan: Plan, readers: Sequence[RangeReader]) -> None:
         StorageError: it is another one or unreadable; names model and file.
     """
     locations = dict(plan.locations)
-    for source, reader in zip(plan.sources, readers, strict=True):
+
+    def check(number: int) -> None:
+        source, reader = plan.sources[number], readers[number]
         origin = f"{locations[source.model]}/{source.path}"
         if reader.size != source.size or pin_of(reader, source.path, origin=origin) != source.pin:
             raise StorageError(
                 f"{origin}: isn't the file that was planned (model {source.model})",
                 hint="The source changed since; plan again.",
             )
+
+    _at_once(check, range(len(plan.sources)))
 
 
 def read_side_files(plan: Plan, readers: Sequence[RangeReader]) -> dict[str, bytes]:
@@ -82,6 +94,21 @@ def source_stamps(plan: Plan, readers: Sequence[RangeReader]) -> tuple[SourceSta
         )
         for number in sorted(_sources_of_weights(plan))
     )
+
+
+def _at_once(work: Callable[[int], Found], numbers: Sequence[int]) -> list[Found]:
+    """Return the work's results in order: several at once, as a server may take its time for each.
+
+    What fails first in order is raised, once nothing is under way any more.
+    """
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        futures = [pool.submit(work, number) for number in numbers]
+        try:
+            return [future.result() for future in futures]
+        finally:
+            for future in futures:
+                future.cancel()
+            wait(futures)
 
 
 def _read_and_closed(reader: RangeReader) -> RangeReader:

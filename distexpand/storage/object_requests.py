@@ -18,8 +18,8 @@ from distexpand.storage.object_pause import asked_pause
 from distexpand.storage.object_retries import Retries
 from distexpand.storage.object_troubles import ENDED_EARLY, Kind, Trouble, changed_error, error_of, trouble_of
 
-_PIECE_BYTES = 1 << 18
-"""As fast as larger pieces, without their memory."""
+_PIECE_BYTES = 1 << 16
+"""The least that is handed on, and so lost if the connection breaks; more come as they arrive."""
 
 _PROGRESS_BYTES = 1 << 16
 """What makes a failure forgotten: fewer bytes per attempt would take forever."""
@@ -75,7 +75,7 @@ class Requests:
         return self._persist("read", name, lambda: _version(self._obstore.head(self._client, name)))
 
     def version_of_file(self, name: str) -> Version | None:
-        """Return a file's version, or nothing where there is none, or a page instead that says so.
+        """Return a file's version, or nothing where there is none, or only a page or refusal that hides it.
 
         Raises:
             StorageError: it can't be found out.
@@ -85,7 +85,7 @@ class Requests:
             try:
                 found = self._obstore.get(self._client, name, options={"head": True})
             except Exception as error:
-                if trouble_of(error, self.address).kind is Kind.MISSING:
+                if trouble_of(error, self.address).kind in {Kind.MISSING, Kind.DENIED}:
                     return None
                 raise
             is_page = str(found.attributes.get("Content-Type", "")).startswith("text/html")

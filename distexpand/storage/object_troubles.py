@@ -149,7 +149,7 @@ _TOLD = (
     ("TooManyRedirects", (Kind.HOPELESS, "the server leads from one address to another without end")),
 )
 _BY_HTTP_KIND = {
-    "Timeout": (Kind.SILENT, "the server hangs"),
+    "Timeout": (Kind.SILENT, "the server doesn't answer"),
     "Connect": (Kind.UNREACHABLE, "no connection can be made"),
 }
 

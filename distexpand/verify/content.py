@@ -3,7 +3,6 @@
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import zip_longest
-from pathlib import Path
 
 from distexpand.commit.manifest import MANIFEST_NAME, Manifest, ShardRecord
 from distexpand.formats.header import parse_header
@@ -14,14 +13,13 @@ from distexpand.plan.check import shard_header
 from distexpand.plan.digest_layout import shard_digest
 from distexpand.plan.model import CONFIG_NAME, Plan
 from distexpand.runner.progress import ProgressSink
-from distexpand.storage.local import LocalSource
-from distexpand.storage.ranges import RangeReader
+from distexpand.storage.ranges import RangeReader, SourceStore
 from distexpand.verify.digests import file_digests, planned_digests
 from distexpand.verify.report import Difference
 
 
 def read_content(
-    output: Path,
+    store: SourceStore,
     manifest: Manifest,
     *,
     skip: Container[str] = (),
@@ -41,7 +39,7 @@ def read_content(
         if shard.name in skip:
             shards.append(shard)
             continue
-        raw, digests = _shard_digests(output, shard, threads=threads, progress=progress)
+        raw, digests = _shard_digests(store, shard, threads=threads, progress=progress)
         found = [*_content_differences(shard, raw, digests)]
         differences += found
         shards.append(_completed(shard, raw, digests))
@@ -49,10 +47,9 @@ def read_content(
 
 
 def _shard_digests(
-    output: Path, shard: ShardRecord, *, threads: int, progress: ProgressSink
+    store: SourceStore, shard: ShardRecord, *, threads: int, progress: ProgressSink
 ) -> tuple[bytes, dict[str, str]]:
     """Return a file's header and the digests of its tensors as they are on disk."""
-    store = LocalSource(output)
     raw, size = read_header(store, shard.name)
     header = parse_header(raw, file_size=size, origin=shard.name)
     reader = store.open(shard.name)
@@ -139,14 +136,13 @@ def check_recorded_plan(manifest: Manifest, plan: Plan) -> Iterator[Difference]:
             yield _recorded(name, "isn't what the recipe makes of the sources")
 
 
-def check_planned_headers(output: Path, plan: Plan) -> Iterator[Difference]:
+def check_planned_headers(store: SourceStore, plan: Plan) -> Iterator[Difference]:
     """Yield every tensor whose dtype or shape in a header isn't what the recipe gives."""
     planned = {
         name: (tensor.dtype, tensor.shape)
         for shard in plan.shards
         for name, tensor in shard_header(shard).tensors.items()
     }
-    store = LocalSource(output)
     for name, entry in read_catalog(store, store.files()).tensors.items():
         if name in planned and planned[name] != (entry.dtype, entry.shape):
             dtype, shape = planned[name]

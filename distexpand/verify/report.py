@@ -1,7 +1,6 @@
 """What verification found."""
 
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from distexpand.errors import DistexpandError
@@ -47,6 +46,6 @@ class VerifyReport:
         return {"ok": self.ok, **asdict(self)}
 
 
-def reason(error: DistexpandError, path: Path) -> str:
-    """Return an error's message without the path at its front: a difference names its file itself."""
-    return error.message.removeprefix(f"{path}: ").removeprefix(f"{path.parent}: ")
+def reason(error: DistexpandError, location: str, file: str) -> str:
+    """Return an error's message without the place at its front: a difference names its file itself."""
+    return error.message.removeprefix(f"{location}/{file}: ").removeprefix(f"{location}: ")

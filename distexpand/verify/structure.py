@@ -1,7 +1,7 @@
 """Structure: is every file there and whole, do index, headers, manifest and config agree."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from distexpand.architecture.stack import find_layer_stack
@@ -16,15 +16,17 @@ from distexpand.intake.pins import digest as sha256
 from distexpand.intake.pins import read_header, read_whole
 from distexpand.intake.weights import read_catalog
 from distexpand.plan.model import CONFIG_NAME
-from distexpand.storage.local import WORK_DIRECTORY, LocalSource
+from distexpand.runner.place import Output, output_store
+from distexpand.storage.local import WORK_DIRECTORY
 from distexpand.storage.os_errors import storage_error
+from distexpand.storage.ranges import SourceStore
 from distexpand.verify.report import Difference, reason
 
 CHECK = "structure"
 _WEIGHT_ENDINGS = (".safetensors", ".bin", ".safetensors.index.json", ".bin.index.json")
 
 
-def read_manifest(output: Path) -> Manifest:
+def read_manifest(output: Output) -> Manifest:
     """Return an output's manifest.
 
     Raises:
@@ -32,23 +34,32 @@ def read_manifest(output: Path) -> Manifest:
         CheckpointError: it is damaged.
         StorageError: it can't be read.
     """
-    path = output / MANIFEST_NAME
-    if not os.path.isfile(path):  # noqa: PTH113  # false, not an error, for a name too long
-        if current(output).exists():
-            raise OutputError(
-                f"{output}: unfinished: it has no {MANIFEST_NAME} yet",
-                hint="Go on with `distexpand run RECIPE OUT --resume`.",
-            )
-        raise OutputError(f"{output}: has no {MANIFEST_NAME}; distexpand didn't make it, or not to its end")
-    try:
-        raw = path.read_bytes()
-    except OSError as error:
-        raise storage_error("read", path, error) from None
-    return decode_manifest(raw, origin=str(path))
+    if isinstance(output, Path):
+        _require_manifest(output)
+    store = output_store(output)
+    if MANIFEST_NAME not in store.files():
+        raise OutputError(
+            f"{output}: has no {MANIFEST_NAME}: it is unfinished, or distexpand didn't make it",
+            hint="If a run was interrupted, go on with `distexpand run RECIPE OUT --resume`.",
+        )
+    return decode_manifest(read_whole(store, MANIFEST_NAME), origin=f"{output}/{MANIFEST_NAME}")
 
 
-def leftovers(output: Path) -> tuple[str, ...]:
+def _require_manifest(output: Path) -> None:
+    if os.path.isfile(output / MANIFEST_NAME):  # noqa: PTH113  # false, not an error, for a name too long
+        return
+    if current(output).exists():
+        raise OutputError(
+            f"{output}: unfinished: it has no {MANIFEST_NAME} yet",
+            hint="Go on with `distexpand run RECIPE OUT --resume`.",
+        )
+    raise OutputError(f"{output}: has no {MANIFEST_NAME}; distexpand didn't make it, or not to its end")
+
+
+def leftovers(output: Output) -> tuple[str, ...]:
     """Say what an unfinished run left beside a manifest; it does no harm."""
+    if not isinstance(output, Path):
+        return ()
     return tuple(
         f"{name} is left over from a run; the output is finished without it, and it can go"
         for name in sorted(path.name for path in _listed(output))
@@ -72,47 +83,47 @@ def unrecorded_note(count: int) -> tuple[str, ...]:
     return (note,)
 
 
-def check_structure(output: Path, manifest: Manifest) -> Iterator[Difference]:
+def check_structure(store: SourceStore, manifest: Manifest) -> Iterator[Difference]:
     """Yield what is wrong with files, headers, index and config."""
+    files = store.files()
     broken = [
-        *_small_files(output, manifest),
-        *_unknown_weights(output, manifest),
-        *_shards(output, manifest),
+        *_small_files(store, files, manifest),
+        *_unknown_weights(files, manifest),
+        *_shards(store, files, manifest),
     ]
     yield from broken
     if broken:
         return
-    store = LocalSource(output)
     try:
-        catalog = read_catalog(store, store.files())
+        catalog = read_catalog(store, files)
     except DistexpandError as error:
         index = SINGLE_NAME if len(manifest.shards) == 1 else INDEX_NAME
-        yield _difference(index, reason(error, output / index))
+        yield _difference(index, reason(error, store.location, index))
         return
     yield from _catalog(manifest, catalog)
-    yield from _config(output, manifest, catalog)
+    yield from _config(store, manifest, catalog)
 
 
-def _small_files(output: Path, manifest: Manifest) -> Iterator[Difference]:
+def _small_files(store: SourceStore, files: Mapping[str, int], manifest: Manifest) -> Iterator[Difference]:
     for name, digest in manifest.files.items():
-        path = output / name
-        try:
-            found = sha256(path.read_bytes()) if path.is_file() else None
-        except OSError as error:
-            yield _difference(name, reason(storage_error("read", path, error), path))
-            continue
-        if found is None:
+        if name not in files:
             yield _difference(name, "missing")
-        elif found != digest:
+            continue
+        try:
+            found = sha256(read_whole(store, name))
+        except DistexpandError as error:
+            yield _difference(name, reason(error, store.location, name))
+            continue
+        if found != digest:
             yield _difference(name, "isn't as it was written (SHA-256 differs)")
 
 
-def _unknown_weights(output: Path, manifest: Manifest) -> Iterator[Difference]:
+def _unknown_weights(files: Mapping[str, int], manifest: Manifest) -> Iterator[Difference]:
     """Yield weights beside ours, which a loader may take instead of or in addition to them."""
     known = set(manifest.file_names)
-    for path in sorted(_listed(output)):
-        if path.name not in known and path.name.endswith(_WEIGHT_ENDINGS):
-            yield _difference(path.name, "weights that the manifest doesn't know")
+    for name in sorted(files):
+        if "/" not in name and name not in known and name.endswith(_WEIGHT_ENDINGS):
+            yield _difference(name, "weights that the manifest doesn't know")
 
 
 def _listed(output: Path) -> list[Path]:
@@ -122,22 +133,21 @@ def _listed(output: Path) -> list[Path]:
         raise storage_error("list", output, error) from None
 
 
-def _shards(output: Path, manifest: Manifest) -> Iterator[Difference]:
-    store = LocalSource(output)
+def _shards(store: SourceStore, files: Mapping[str, int], manifest: Manifest) -> Iterator[Difference]:
     for shard in manifest.shards:
-        path = output / shard.name
-        if not path.is_file():
+        size = files.get(shard.name)
+        if size is None:
             yield _difference(shard.name, "missing")
             continue
-        size = path.stat().st_size
         if size != shard.size:
             yield _difference(shard.name, f"has {size} bytes, the manifest says {shard.size}")
             continue
+        origin = _origin(store, shard.name)
         try:
             raw, _ = read_header(store, shard.name)
-            header = parse_header(raw, file_size=size, origin=str(path))
+            header = parse_header(raw, file_size=size, origin=origin)
         except DistexpandError as error:
-            yield _difference(shard.name, reason(error, path))
+            yield _difference(shard.name, reason(error, store.location, shard.name))
             continue
         if header.tensors.keys() != shard.tensors.keys():
             name = min(header.tensors.keys() ^ shard.tensors.keys())
@@ -152,13 +162,13 @@ def _catalog(manifest: Manifest, catalog: Catalog) -> Iterator[Difference]:
         )
 
 
-def _config(output: Path, manifest: Manifest, catalog: Catalog) -> Iterator[Difference]:
-    path = output / CONFIG_NAME
+def _config(store: SourceStore, manifest: Manifest, catalog: Catalog) -> Iterator[Difference]:
+    origin = _origin(store, CONFIG_NAME)
     try:
-        config = load_json_object(read_whole(LocalSource(output), path.name), origin=str(path))
-        stack = find_layer_stack(catalog.tensors, config, origin=str(output), wanted=manifest.layer_prefix)
+        config = load_json_object(read_whole(store, CONFIG_NAME), origin=origin)
+        stack = find_layer_stack(catalog.tensors, config, origin=store.location, wanted=manifest.layer_prefix)
     except DistexpandError as error:
-        yield _difference(path.name, reason(error, path))
+        yield _difference(CONFIG_NAME, reason(error, store.location, CONFIG_NAME))
         return
     if stack.prefix != manifest.layer_prefix or stack.num_layers != len(manifest.layers):
         yield _difference(
@@ -166,6 +176,10 @@ def _config(output: Path, manifest: Manifest, catalog: Catalog) -> Iterator[Diff
             f"{'.'.join(stack.count_path)} = {stack.num_layers} of {stack.prefix}, "
             f"the manifest says {len(manifest.layers)} of {manifest.layer_prefix}",
         )
+
+
+def _origin(store: SourceStore, name: str) -> str:
+    return f"{store.location}/{name}"
 
 
 def _difference(file: str, message: str, *, tensor: str = "") -> Difference:

@@ -122,7 +122,7 @@ def test_where_too_few_files_may_be_open_sources_are_read_through_the_cache(
     model = write_checkpoint(tmp_path / "a", shape, fill="random", shard_size=1_000_000)
     plan = small_plan("{model: a, layer_map: [[0, 3], [0, 3]]}", model)
     files = len([source for source in plan.sources if source.path.endswith(".safetensors")])
-    monkeypatch.setattr("distexpand.runner.local.allow_open_files", lambda count: count <= files + room)
+    monkeypatch.setattr("distexpand.runner.writing.allow_open_files", lambda count: count <= files + room)
     kind_is_direct = takes_direct_io(tmp_path)
     monkeypatch.setattr("distexpand.storage.io_path.file_system_of", lambda _: "ext4")
     with counted_transfers() as moved:

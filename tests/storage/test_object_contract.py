@@ -21,7 +21,7 @@ def _short_heads(monkeypatch):
 @pytest.fixture
 def folder(request):
     """Return a folder of its own for each test, as new buckets take time."""
-    return f"models/{request.node.name}"
+    return f"models/{request.cls.__name__}/{request.node.name}"
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +37,20 @@ class TestS3(SourceContract):
         def make(files):
             seaweedfs.put(shared_bucket, {f"{folder}/{name}": raw for name, raw in files.items()})
             return ObjectSource(Address(scheme="s3", root=shared_bucket, path=folder))
+
+        return make
+
+
+class TestGoogle(SourceContract):
+    """Google's client against a server that speaks S3, which for reading without a login is the same."""
+
+    @pytest.fixture
+    def source(self, seaweedfs, public_bucket, folder, monkeypatch):
+        set_store_environment(monkeypatch, {"GOOGLE_BASE_URL": seaweedfs.endpoint})
+
+        def make(files):
+            seaweedfs.put(public_bucket, {f"{folder}/{name}": raw for name, raw in files.items()})
+            return ObjectSource(Address(scheme="gs", root=public_bucket, path=folder))
 
         return make
 

@@ -16,6 +16,9 @@ from tests.support.faults import Fault, FaultPlan, Kind, Request, no_faults
 from tests.support.http_wire import ClosedError, Head, Wire
 
 _TRICKLES = 20
+_ARRIVAL_SECONDS = 0.05
+"""A reset takes what the client's system holds but hasn't handed on."""
+
 _REASONS = {429: "Too Many Requests", 500: "Internal Server Error", 503: "Service Unavailable"}
 
 
@@ -212,16 +215,19 @@ class _Exchange:
         if kind is Kind.HANG_IN_RESPONSE:
             self._proxy.pause(self._fault.seconds)
         if kind is Kind.RESET_IN_RESPONSE:
+            self._proxy.pause(_ARRIVAL_SECONDS)
             self._client.reset()
         return False
 
     def _slowly(self, body: Iterator[bytes], head: Head) -> Iterator[bytes]:
         """Cut a body into small pieces with pauses between them."""
-        step = max(1, int(head["Content-Length"] or 1) // _TRICKLES)
+        length = int(head["Content-Length"] or 1)
+        step = max(1, length // _TRICKLES)
         for piece in body:
             for start in range(0, len(piece), step):
-                self._proxy.pause(self._fault.seconds / _TRICKLES)
-                yield piece[start : start + step]
+                part = piece[start : start + step]
+                self._proxy.pause(self._fault.seconds * len(part) / length)
+                yield part
 
     def _cut(self, head: Head) -> int:
         """Return how many bytes of a body get through; never all of them."""

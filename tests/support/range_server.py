@@ -37,7 +37,7 @@ class Response:
 class File:
     """A file's bytes, and the time of its last change in seconds."""
 
-    raw: bytes
+    raw: bytes | memoryview
     changed: float
     tag: str
 
@@ -58,11 +58,10 @@ class RangeServer(ThreadingHTTPServer):
         self.tags = Tags.STRONG
         self.dated = True
         self.distort: Callable[[str, Response], Response] = lambda _method, response: response
-        self._connections: set[object] = set()
 
-    def put(self, path: str, raw: bytes, *, changed: float = 1.7e9) -> None:
-        """Store a file, or replace it."""
-        self.files[path] = File(raw=raw, changed=changed, tag=md5(raw).hexdigest())
+    def put(self, path: str, raw: bytes | memoryview, *, changed: float = 1.7e9, tag: str = "") -> None:
+        """Store a file, or replace it; its tag is a digest if not given."""
+        self.files[path] = File(raw=raw, changed=changed, tag=tag or md5(raw).hexdigest())
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Say nothing: clients that go away are part of the tests."""

@@ -20,6 +20,8 @@ from tests.support import free_ports
 from tests.support.server_process import server_process
 
 REGION = "us-east-1"
+PUBLIC = "public"
+"""A bucket, to be made by who needs it, that everyone may read."""
 
 _PORTS = (
     "-master.port",
@@ -148,4 +150,11 @@ def _different_ports(number: int) -> list[int]:
 def _identities(server: SeaweedFS) -> str:
     keys = {"accessKey": server.access_key, "secretKey": server.secret_key}
     actions = ["Admin", "Read", "Write", "List", "Tagging"]
-    return json.dumps({"identities": [{"name": "tests", "credentials": [keys], "actions": actions}]})
+    return json.dumps(
+        {
+            "identities": [
+                {"name": "tests", "credentials": [keys], "actions": actions},
+                {"name": "anonymous", "actions": [f"Read:{PUBLIC}", f"List:{PUBLIC}"]},
+            ]
+        }
+    )

@@ -1,0 +1,58 @@
+"""OUT, as commands take it: a directory here, or a place elsewhere."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from distexpand.errors import UsageError
+
+if TYPE_CHECKING:
+    from distexpand.runner.place import Output
+
+
+class Place(click.ParamType["Output"]):
+    """A path, or an address such as `s3://bucket/model` and `hf://owner/name`."""
+
+    name = "place"
+
+    def convert(
+        self,
+        value: object,
+        param: click.Parameter | None,  # noqa: ARG002  # as click calls it
+        ctx: click.Context | None,  # noqa: ARG002
+    ) -> "Output":
+        """Return the path or the address.
+
+        Raises:
+            UsageError: an address of no known kind, or one that can only be read.
+        """
+        from distexpand.storage.address import WEB, Address, parse_address
+
+        if isinstance(value, Path | Address):
+            return value
+        address = parse_address(str(value))
+        if address is None:
+            return Path(str(value))
+        if address.scheme == "file":
+            return Path(address.path)
+        if address.scheme in WEB:
+            raise UsageError(
+                f"{address}: a web server can't be written to",
+                hint="Write to a directory, a bucket (s3://, gs://, az://) or the Hub (hf://OWNER/NAME).",
+            )
+        return address
+
+
+PLACE = Place()
+
+
+def local_only(out: "Output", what: str) -> Path:
+    """Return the directory that OUT is.
+
+    Raises:
+        UsageError: it is a place elsewhere; says what can't be done there.
+    """
+    if isinstance(out, Path):
+        return out
+    raise UsageError(f"{out}: {what}", hint="Give a directory of this machine.")

@@ -1,0 +1,30 @@
+"""An output's place: a directory here, or an address elsewhere; and what lies there, as a checkpoint."""
+
+from pathlib import Path
+
+from distexpand.plan.model import Plan
+from distexpand.storage.address import Address
+from distexpand.storage.local import LocalSource
+from distexpand.storage.opening import open_store
+from distexpand.storage.ranges import SourceStore
+
+Output = Path | Address
+"""A directory here, or a place elsewhere."""
+
+STREAMED = frozenset({"s3"})
+"""Kinds of places that shards are sent to as they are made; to the others whole, from a folder here."""
+
+STAGED_SHARDS = 2
+"""Shards that lie here at most on their way: one is made while another is sent."""
+
+
+def output_store(output: Output) -> SourceStore:
+    """Return an output as a checkpoint to read; raises as `open_store`."""
+    return LocalSource(output) if isinstance(output, Path) else open_store(str(output))
+
+
+def staged_bytes(plan: Plan, output: Address) -> int:
+    """Return the bytes of disk that a run takes here while its output goes elsewhere."""
+    if output.scheme in STREAMED:
+        return 0
+    return sum(sorted((shard.size for shard in plan.shards), reverse=True)[:STAGED_SHARDS])
