@@ -146,4 +146,4 @@ def _require_finished(repository: HubRepository, plan: Plan, found: Snapshot, ma
     place = repository.place
     require_same(is_manifest_of(manifest, plan), output=place)
     sizes = {name: file.size for name, file in found.files.items()}
-    require_sizes(place, sizes.get, manifest, plan)
+    require_sizes(sizes.get, manifest, plan, output=place)
