@@ -17,6 +17,7 @@ from distexpand.runner.local import run_local
 from distexpand.runner.sources import open_sources, read_side_files, source_stamps
 from distexpand.storage import hub_asking
 from distexpand.storage.address import Address
+from distexpand.storage.local import LocalOutput
 from tests.commit.hosts import attempted
 from tests.support.hub_server import HubServer
 from tests.support.hub_server.client import connected
@@ -80,7 +81,14 @@ def run_on_hub(output: Output, plan: Plan, mode: OutputMode = OutputMode.FRESH, 
         if committer.finished:
             return
         committer.hold_sources(source_stamps(plan, readers))
-        run_local(committer, readers, threads=2, stop=threading.Event(), progress=NoProgress())
+        run_local(
+            committer,
+            readers,
+            output=lambda _: LocalOutput(committer.attempts),
+            threads=2,
+            stop=threading.Event(),
+            progress=NoProgress(),
+        )
         committer.publish(read_side_files(committer.plan, readers))
 
 
