@@ -49,6 +49,7 @@ from distexpand.runner.place import Output, output_store
 from distexpand.runner.progress import ProgressSink
 from distexpand.runner.room import check_room, check_room_left, room_for
 from distexpand.runner.sources import check_sources, open_sources, read_side_files, source_stamps
+from distexpand.storage.address import HUB
 from distexpand.verify.content import (
     check_against_sources,
     check_planned_headers,
@@ -396,7 +397,15 @@ def clean_output(output: Output) -> Cleaned:
     """
     if isinstance(output, Path):
         return clean_directory(output)
-    raise NotImplementedError
+    if output.scheme == HUB:
+        from distexpand.commit.hub_committer import clean_hub_output  # noqa: PLC0415  # for who needs it
+
+        branches = clean_hub_output(output)
+        finished = MANIFEST_NAME in output_store(output).files()
+        return Cleaned(files=len(branches), bytes=0, finished=finished)
+    from distexpand.commit.object_cleaning import clean_object_output  # noqa: PLC0415  # for who needs it
+
+    return clean_object_output(output)
 
 
 def inspect_model(path: str, *, stack: str = "") -> Inspection:

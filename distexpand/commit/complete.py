@@ -14,18 +14,27 @@ _VERIFY = "`distexpand verify` finds whatever else is wrong"
 
 
 def require_complete(output: Path, manifest: Manifest, plan: Plan) -> None:
+    """Check an output in a directory; as `require_sizes`.
+
+    Raises:
+        OutputError: a file is missing or of another size.
+        StorageError: one can't be looked at.
+    """
+    require_sizes(lambda name: _size(output / name), manifest, plan, output=str(output))
+
+
+def require_sizes(
+    size_of: Callable[[str], int | None], manifest: Manifest, plan: Plan, *, output: str
+) -> None:
     """Check presence and size of every file that the manifest names; no content is read.
 
     A text that users edit, the model card, may have any size.
 
-    Raises:
-        OutputError: a file is missing or of another size.
-    """
-    require_sizes(str(output), lambda name: _size(output / name), manifest, plan)
-
-
-def require_sizes(output: str, size_of: Callable[[str], int | None], manifest: Manifest, plan: Plan) -> None:
-    """Check presence and size of an output's files; `size_of` is nothing for one that isn't there.
+    Args:
+        size_of: gives a file's bytes, or nothing if it isn't there.
+        manifest: of the output.
+        plan: that made it.
+        output: its name in messages.
 
     Raises:
         OutputError: a file is missing or of another size.

@@ -123,8 +123,9 @@ class _Opening:
     def _taken_over(self, begun: _Begun, stored: Plan) -> OpenedRun:
         state = begun.state or self._first_state(overwrites=False)
         if state.target != self.target:
+            place = self.repository.place
             raise UsageError(
-                f"{self.repository.place}: the unfinished run is for branch {state.target}, not {self.target}",
+                f"{place}: the unfinished run is for branch {state.target}, not {self.target}",
                 hint=f"Name {state.target}, or start anew with --overwrite.",
             )
         state = replace(state, key=secrets.token_hex(8), step=0)
@@ -155,4 +156,4 @@ class _Opening:
         place = self.repository.place
         require_same(is_manifest_of(manifest, self.plan), output=place)
         sizes = {name: file.size for name, file in self.found.files.items()}
-        require_sizes(place, sizes.get, manifest, self.plan)
+        require_sizes(sizes.get, manifest, self.plan, output=place)

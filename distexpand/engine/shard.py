@@ -206,8 +206,11 @@ def _write(
     like: tuple[Attempt, Block] | None = None,
 ) -> None:
     """Write a block's runs, or share what can be with a place that has the same bytes already."""
+    settled = block.offset
     for run in runs:
         start, end = block.offset + run.start, block.offset + run.start + run.length
+        attempt.leave_zero(settled, start - settled)
+        settled = end
         shared_from = shared_to = end
         if like is not None and run.length >= LEAST_SHARED:
             other, there = like
@@ -216,6 +219,7 @@ def _write(
         for begin, stop in ((start, shared_from), (shared_to, end)):
             if begin < stop:
                 attempt.write(begin, buffer[begin - block.offset : stop - block.offset])
+    attempt.leave_zero(settled, block.offset + block.length - settled)
 
 
 def _written_ranges(shard: ShardPlan, operations: Sequence[Operation]) -> Iterator[tuple[int, int]]:

@@ -66,8 +66,12 @@ HOW_TO_SIGN_IN = {
 """What users can do where a store wants to know who they are, by scheme."""
 
 
-def object_client(address: Address) -> Any:
+def object_client(address: Address, *, retries: int = 0) -> Any:
     """Return obstore's client of a bucket, container or web server; its keys begin below the address's path.
+
+    Args:
+        address: of the place.
+        retries: how often the client itself makes a request again, for who can't know what has arrived.
 
     Raises:
         MissingDependencyError: obstore isn't installed.
@@ -78,13 +82,13 @@ def object_client(address: Address) -> Any:
     try:
         match address.scheme:
             case "s3":
-                return _s3(stores, address)
+                return _s3(stores, address, retries)
             case "gs":
-                return _google(stores, address)
+                return _google(stores, address, retries)
             case "az":
-                return _azure(stores, address)
+                return _azure(stores, address, retries)
             case scheme if scheme in WEB:
-                return stores.HTTPStore(str(address), **_options(str(address)))
+                return stores.HTTPStore(str(address), **_options(str(address), retries))
     except DistexpandError:
         raise
     except Exception:  # noqa: BLE001  # not repeated: the client's messages may hold what it was given
@@ -101,7 +105,7 @@ def link_client(url: str, headers: Mapping[str, str]) -> Any:
     Raises:
         MissingDependencyError: obstore isn't installed.
     """
-    options = _options(url)
+    options = _options(url, retries=0)
     options["client_options"]["default_headers"] = dict(headers)
     return require_obstore("obstore.store").HTTPStore.from_url(url, **options)
 
@@ -137,7 +141,7 @@ def timeout_seconds() -> float:
     return seconds
 
 
-def _options(endpoint: str) -> dict[str, Any]:
+def _options(endpoint: str, retries: int) -> dict[str, Any]:
     """Return how a client talks to a server: how long it waits, and whether it does so in plain text."""
     patience = timeout_seconds()
     return {
@@ -147,14 +151,14 @@ def _options(endpoint: str) -> dict[str, Any]:
             "timeout": _LONGEST_REQUEST,
             "allow_http": endpoint.startswith("http://"),
         },
-        "retry_config": {"max_retries": 0},
+        "retry_config": {"max_retries": retries},
     }
 
 
-def _s3(stores: Any, address: Address) -> Any:
+def _s3(stores: Any, address: Address, retries: int) -> Any:
     endpoint = _first(os.environ, "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
     chosen = ({"endpoint": endpoint} if endpoint else {}) | _s3_by_boto3(address, endpoint)
-    options = _options(chosen.get("endpoint", ""))
+    options = _options(chosen.get("endpoint", ""), retries)
     return stores.S3Store(address.root, prefix=address.path or None, **chosen, **options)
 
 
@@ -183,9 +187,9 @@ def _s3_by_boto3(address: Address, endpoint: str) -> dict[str, Any]:
     return chosen
 
 
-def _google(stores: Any, address: Address) -> Any:
+def _google(stores: Any, address: Address, retries: int) -> Any:
     chosen = {} if _google_has_credentials() else {"skip_signature": True}
-    options = _options(os.environ.get("GOOGLE_BASE_URL", ""))
+    options = _options(os.environ.get("GOOGLE_BASE_URL", ""), retries)
     return stores.GCSStore(address.root, prefix=address.path or None, **chosen, **options)
 
 
@@ -199,13 +203,15 @@ def _google_has_credentials() -> bool:
     return product.exists() and product.read_text().startswith("Google")
 
 
-def _azure(stores: Any, address: Address) -> Any:
+def _azure(stores: Any, address: Address, retries: int) -> Any:
     chosen = _azure_account(address)
     endpoint = chosen.get("endpoint") or _first(os.environ, "AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT")
     signs = {"account_key", "sas_key"} & set(chosen) or any(map(os.environ.get, _CREDENTIALS_OF_AZURE))
     if not signs:
         chosen["skip_signature"] = True
-    return stores.AzureStore(address.root, prefix=address.path or None, **chosen, **_options(endpoint))
+    return stores.AzureStore(
+        address.root, prefix=address.path or None, **chosen, **_options(endpoint, retries)
+    )
 
 
 def _azure_account(address: Address) -> dict[str, Any]:

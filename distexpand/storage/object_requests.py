@@ -75,7 +75,7 @@ class Requests:
         return self._persist("read", name, lambda: _version(self._obstore.head(self._client, name)))
 
     def version_of_file(self, name: str) -> Version | None:
-        """Return a file's version, or nothing where there is none, or a page instead that says so.
+        """Return a file's version, or nothing where there is none, or only a page or refusal that hides it.
 
         Raises:
             StorageError: it can't be found out.
@@ -85,7 +85,7 @@ class Requests:
             try:
                 found = self._obstore.get(self._client, name, options={"head": True})
             except Exception as error:
-                if trouble_of(error, self.address).kind is Kind.MISSING:
+                if trouble_of(error, self.address).kind in {Kind.MISSING, Kind.DENIED}:
                     return None
                 raise
             is_page = str(found.attributes.get("Content-Type", "")).startswith("text/html")

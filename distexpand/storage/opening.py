@@ -29,7 +29,9 @@ def _objects(address: Address) -> SourceStore:
 
 
 def _hub(address: Address) -> SourceStore:
-    raise NotImplementedError(address)
+    from distexpand.storage.hub_source import HubSource  # noqa: PLC0415  # for who needs it
+
+    return HubSource(address)
 
 
 def open_stores(locations: Iterable[str]) -> dict[str, SourceStore]:

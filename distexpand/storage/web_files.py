@@ -18,10 +18,11 @@ from distexpand.formats.index import (
     parse_index,
 )
 from distexpand.formats.json_text import load_json_object
+from distexpand.plan.model import CONFIG_NAME
 from distexpand.storage.object_reader import ObjectReader
 from distexpand.storage.object_requests import Requests
 
-_CONFIGS = ("config.json", "tokenizer_config.json")
+_CONFIGS = (CONFIG_NAME, "tokenizer_config.json")
 _INDEXES = {INDEX_NAME: ".safetensors", BIN_INDEX_NAME: ".bin"}
 _USUAL = (
     SINGLE_NAME,
@@ -58,9 +59,11 @@ def web_files(requests: Requests) -> dict[str, int]:
 
     Raises:
         CheckpointError: an index or config is damaged.
-        StorageError: the server can't be asked.
+        StorageError: the server can't be asked, or has nothing of what makes a checkpoint.
     """
     found = _sizes(requests, _USUAL)
+    if not found:
+        requests.version(CONFIG_NAME)  # says why
     named: set[str] = set()
     for index, suffix in _INDEXES.items():
         if index in found:

@@ -30,22 +30,22 @@ pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning
 @pytest.mark.parametrize("route", ["commit", "create", "create-branch", "delete-branch"])
 @pytest.mark.parametrize("at", range(4))
 def test_lost_answers_do_no_harm(
-    place: Output, plan: Plan, expected: dict[str, bytes], route: str, at: int
+    hub_place: Output, plan: Plan, expected: dict[str, bytes], route: str, at: int
 ) -> None:
     """The work was done; the client doesn't know, and may not do it again."""
-    place.server.faults.append(Fault(route=route, skip=at, times=2, spoil=lost_answer))
-    run_on_hub(place, plan)
-    assert place.files() == expected
-    assert place.branches == ["main"]
-    assert place.commits == 2
+    hub_place.server.faults.append(Fault(route=route, skip=at, times=2, spoil=lost_answer))
+    run_on_hub(hub_place, plan)
+    assert hub_place.files() == expected
+    assert hub_place.branches == ["main"]
+    assert hub_place.commits == 2
 
 
 def test_of_two_runs_the_earlier_is_told_that_it_has_lost(
-    place: Output, plan: Plan, expected: dict[str, bytes]
+    hub_place: Output, plan: Plan, expected: dict[str, bytes]
 ) -> None:
     with (
-        begun_run(place, plan, shards=1) as first,
-        begun_run(place, plan, OutputMode.RESUME, shards=2) as second,
+        begun_run(hub_place, plan, shards=1) as first,
+        begun_run(hub_place, plan, OutputMode.RESUME, shards=2) as second,
     ):
         with pytest.raises(OutputTakenError, match="another run has taken this output over"):
             first.commit(attempted(first, plan.shards[2]))
@@ -55,11 +55,11 @@ def test_of_two_runs_the_earlier_is_told_that_it_has_lost(
         for shard in plan.shards[2:]:
             second.commit(attempted(second, shard))
         publish(second)
-    assert place.files() == expected
+    assert hub_place.files() == expected
 
 
 def test_of_two_runs_that_begin_at_once_one_is_told_that_it_has_lost(
-    place: Output, plan: Plan, expected: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+    hub_place: Output, plan: Plan, expected: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The second looks before the first has made its branch, and commits after."""
     real = hub_opening._begun
@@ -67,58 +67,60 @@ def test_of_two_runs_that_begin_at_once_one_is_told_that_it_has_lost(
 
     def begun(*arguments, **named):
         monkeypatch.setattr(hub_opening, "_begun", real)
-        firsts.append(open_output(place, plan, OutputMode.FRESH))
+        firsts.append(open_output(hub_place, plan, OutputMode.FRESH))
         return real(*arguments, **named)
 
     monkeypatch.setattr(hub_opening, "_begun", begun)
     with pytest.raises(OutputTakenError):
-        open_output(place, plan, OutputMode.FRESH)
+        open_output(hub_place, plan, OutputMode.FRESH)
     firsts[0].close()
-    run_on_hub(place, plan, OutputMode.RESUME)
-    assert place.files() == expected
+    run_on_hub(hub_place, plan, OutputMode.RESUME)
+    assert hub_place.files() == expected
 
 
-def test_a_run_whose_branch_was_deleted_is_told(place: Output, plan: Plan) -> None:
-    with begun_run(place, plan, shards=1) as committer:
+def test_a_run_whose_branch_was_deleted_is_told(hub_place: Output, plan: Plan) -> None:
+    with begun_run(hub_place, plan, shards=1) as committer:
         assert clean_hub_output(ADDRESS) == (branch_of(plan),)
         with pytest.raises(OutputTakenError):
             committer.commit(attempted(committer, plan.shards[1]))
-    assert place.branches == ["main"]
+    assert hub_place.branches == ["main"]
     assert clean_hub_output(ADDRESS) == ()
 
 
 def test_where_commits_are_used_up_shards_are_committed_together(
-    place: Output, plan: Plan, expected: dict[str, bytes]
+    hub_place: Output, plan: Plan, expected: dict[str, bytes]
 ) -> None:
     """The Hub allows so many commits an hour; sending goes on."""
     told: list[str] = []
-    place.server.faults.append(Fault(route="commit", skip=3, times=4, answer=rate_limited(header="")))
-    run_on_hub(place, plan, told=told.append)
-    assert place.files() == expected
-    assert place.sent_bytes == shard_bytes(plan)
+    hub_place.server.faults.append(Fault(route="commit", skip=3, times=4, answer=rate_limited(header="")))
+    run_on_hub(hub_place, plan, told=told.append)
+    assert hub_place.files() == expected
+    assert hub_place.sent_bytes == shard_bytes(plan)
 
 
-def test_the_end_of_a_run_waits_for_commits(place: Output, plan: Plan, expected: dict[str, bytes]) -> None:
+def test_the_end_of_a_run_waits_for_commits(
+    hub_place: Output, plan: Plan, expected: dict[str, bytes]
+) -> None:
     told: list[str] = []
-    with open_output(place, plan, OutputMode.FRESH, told=told.append) as committer:
+    with open_output(hub_place, plan, OutputMode.FRESH, told=told.append) as committer:
         hold_sources(committer)
         fault = Fault(route="commit", times=len(plan.shards) + 3, answer=rate_limited(header=""))
-        place.server.faults.append(fault)
+        hub_place.server.faults.append(fault)
         for shard in plan.shards:
             committer.commit(attempted(committer, shard))
         assert committer.receipts == {}
-        assert place.staged == []
+        assert hub_place.staged == []
         publish(committer)
     assert len(told) == 3
     assert "takes no more requests for now" in told[0]
-    assert place.files() == expected
+    assert hub_place.files() == expected
 
 
-def test_what_was_sent_is_committed_when_the_run_ends_early(place: Output, plan: Plan) -> None:
-    with open_output(place, plan, OutputMode.FRESH) as committer:
+def test_what_was_sent_is_committed_when_the_run_ends_early(hub_place: Output, plan: Plan) -> None:
+    with open_output(hub_place, plan, OutputMode.FRESH) as committer:
         hold_sources(committer)
-        place.server.faults.append(Fault(route="commit", times=1, answer=rate_limited(header="")))
+        hub_place.server.faults.append(Fault(route="commit", times=1, answer=rate_limited(header="")))
         committer.commit(attempted(committer, plan.shards[0]))
         assert committer.receipts == {}
-    with open_output(place, plan, OutputMode.RESUME) as committer:
+    with open_output(hub_place, plan, OutputMode.RESUME) as committer:
         assert len(committer.receipts) == 1

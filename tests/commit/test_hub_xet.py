@@ -31,31 +31,31 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
 
 def test_repeated_layers_are_stored_once(plan: Plan, tmp_path: Path) -> None:
     run_plan(plan, tmp_path / "out")
-    with output_on_hub(tmp_path, xet=True) as place:
-        run_on_hub(place, plan)
-        assert place.files() == tree(tmp_path / "out")
+    with output_on_hub(tmp_path, xet=True) as hub_place:
+        run_on_hub(hub_place, plan)
+        assert hub_place.files() == tree(tmp_path / "out")
         unique = sum(path.stat().st_size for path in Path(plan.locations[0][1]).glob("*.safetensors"))
         assert unique < 0.75 * shard_bytes(plan)
-        assert place.server.hub.xet.stored_bytes < 1.05 * unique
-        assert place.sent_bytes == 0
+        assert hub_place.server.hub.xet.stored_bytes < 1.05 * unique
+        assert hub_place.sent_bytes == 0
 
 
 def test_an_expansion_of_what_the_hub_has_adds_next_to_nothing(plan: Plan, tmp_path: Path) -> None:
-    with output_on_hub(tmp_path, xet=True) as place:
+    with output_on_hub(tmp_path, xet=True) as hub_place:
         api = HfApi()
         api.create_repo("ann/a")
         api.upload_folder(repo_id="ann/a", folder_path=plan.locations[0][1])
-        before = place.server.hub.xet.stored_bytes
-        run_on_hub(place, plan)
-        assert place.server.hub.xet.stored_bytes - before < 0.05 * shard_bytes(plan)
+        before = hub_place.server.hub.xet.stored_bytes
+        run_on_hub(hub_place, plan)
+        assert hub_place.server.hub.xet.stored_bytes - before < 0.05 * shard_bytes(plan)
 
 
 @pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
 def test_a_hub_without_xet_gets_large_files_the_older_way(plan: Plan, tmp_path: Path) -> None:
     """The library has Xet and would use it; left alone, it fails."""
     run_plan(plan, tmp_path / "out")
-    with output_on_hub(tmp_path, xet=False) as place, pytest.MonkeyPatch.context() as patch:
+    with output_on_hub(tmp_path, xet=False) as hub_place, pytest.MonkeyPatch.context() as patch:
         patch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", False)
-        run_on_hub(place, plan)
-        assert place.files() == tree(tmp_path / "out")
-        assert place.sent_bytes == shard_bytes(plan)
+        run_on_hub(hub_place, plan)
+        assert hub_place.files() == tree(tmp_path / "out")
+        assert hub_place.sent_bytes == shard_bytes(plan)

@@ -1,31 +1,119 @@
-"""Checkpoints put where a user would have them, and outputs fetched back to be compared."""
+"""Places that a checkpoint may come from and go to: a disk, stores, a web server, a Hub; all real servers."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
-from tests.support.seaweedfs import SeaweedFS
+from tests.api.small import tree
+from tests.support.hub_server import HubServer
+from tests.support.range_server import RangeServer
 
-
-def files_of(directory: Path) -> dict[str, bytes]:
-    """Return every file below a directory by its path there."""
-    return {
-        path.relative_to(directory).as_posix(): path.read_bytes()
-        for path in sorted(directory.rglob("*"))
-        if path.is_file()
-    }
+HUB_NAME = "ann/{}"
 
 
-def put_in_bucket(server: SeaweedFS, bucket: str, prefix: str, files: Mapping[str, bytes]) -> str:
-    """Upload files below a prefix and return the address."""
-    server.put(bucket, {f"{prefix}/{name}": raw for name, raw in files.items()})
-    return f"s3://{bucket}/{prefix}"
+class Sources(Protocol):
+    """Places that a checkpoint can be read from."""
+
+    def put(self, name: str, files: Mapping[str, bytes]) -> str:
+        """Store a checkpoint and return where it is."""
+        ...
 
 
-def fetch_from_bucket(server: SeaweedFS, bucket: str, prefix: str) -> dict[str, bytes]:
-    """Return every object below a prefix by its path there."""
-    found = {}
-    for page in server.client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"{prefix}/"):
-        for entry in page.get("Contents", []):
-            body = server.client.get_object(Bucket=bucket, Key=entry["Key"])["Body"]
-            found[entry["Key"].removeprefix(f"{prefix}/")] = body.read()
-    return found
+class Places(Sources, Protocol):
+    """Places that can be written to as well."""
+
+    def new(self, name: str) -> str:
+        """Return a place for an output."""
+        ...
+
+    def get(self, name: str) -> dict[str, bytes]:
+        """Return every file of an output."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Directories:
+    """Folders of this machine."""
+
+    root: Path
+
+    def put(self, name: str, files: Mapping[str, bytes]) -> str:
+        """Store a checkpoint and return where it is."""
+        for path, raw in files.items():
+            (self.root / name / path).parent.mkdir(parents=True, exist_ok=True)
+            (self.root / name / path).write_bytes(raw)
+        return str(self.root / name)
+
+    def new(self, name: str) -> str:
+        """Return a place for an output."""
+        return str(self.root / name)
+
+    def get(self, name: str) -> dict[str, bytes]:
+        """Return every file of an output."""
+        return tree(self.root / name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Buckets:
+    """A bucket or container of a store."""
+
+    scheme: str
+    server: Any
+    root: str
+
+    def put(self, name: str, files: Mapping[str, bytes]) -> str:
+        """Store a checkpoint and return where it is."""
+        self.server.put(self.root, {f"{name}/{path}": raw for path, raw in files.items()})
+        return self.new(name)
+
+    def new(self, name: str) -> str:
+        """Return a place for an output."""
+        return f"{self.scheme}://{self.root}/{name}"
+
+    def get(self, name: str) -> dict[str, bytes]:
+        """Return every file of an output."""
+        found = self.server.contents(self.root)
+        return {key.removeprefix(f"{name}/"): raw for key, raw in found.items() if key.startswith(f"{name}/")}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repositories:
+    """Repositories of a Hub."""
+
+    server: HubServer
+
+    def put(self, name: str, files: Mapping[str, bytes]) -> str:
+        """Store a checkpoint and return where it is."""
+        self.server.hub.add(HUB_NAME.format(name), files)
+        return self.new(name)
+
+    def new(self, name: str) -> str:
+        """Return a place for an output."""
+        return f"hf://{HUB_NAME.format(name)}"
+
+    def get(self, name: str) -> dict[str, bytes]:
+        """Return every file of an output, without what the Hub itself puts into a repository."""
+        found = self.server.hub.tree(HUB_NAME.format(name), "main")
+        return {path: raw for path, raw in found.items() if path != ".gitattributes"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebFolders:
+    """Folders of a web server; they can only be read."""
+
+    server: RangeServer
+
+    def put(self, name: str, files: Mapping[str, bytes]) -> str:
+        """Store a checkpoint and return where it is."""
+        for path, raw in files.items():
+            self.server.put(f"{name}/{path}", raw)
+        return f"{self.server.endpoint}/{name}"
+
+
+def same_files(found: Mapping[str, bytes], expected: Mapping[str, bytes]) -> bool:
+    """Whether two sets of files are equal; says which differ, not their megabytes."""
+    assert sorted(found) == sorted(expected)
+    differing = [name for name in expected if found[name] != expected[name]]
+    assert differing == []
+    return True

@@ -212,6 +212,20 @@ class TestNetwork:
         error = failure(Address(scheme="https", root=web.endpoint.partition("//")[2], path="model"))
         assert error.message.startswith("https://127.0.0.1")
 
+    def test_a_server_without_a_checkpoint_is_told(self, web, environment):
+        environment()
+        error = failure(Address(scheme="http", root=web.endpoint.partition("//")[2], path="nothing"))
+        assert error.message.endswith("/nothing/config.json: can't read: there is no such file")
+
+    def test_files_that_are_denied_are_not_there_where_others_are(self, web, environment):
+        """As buckets of S3 on the web say that they have no such file."""
+        environment()
+        denied = Response(status=403, headers={"Content-Length": "0"})
+        web.distort = lambda _method, response: denied if response.status == 404 else response
+        assert listed(Address(scheme="http", root=web.endpoint.partition("//")[2], path="model")) == {
+            "config.json": 2
+        }
+
     def test_a_login_is_told(self, web, environment):
         environment()
         web.distort = lambda _method, _response: Response(status=401, headers={"Content-Length": "0"})

@@ -2,7 +2,9 @@
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from email.utils import formatdate
 from random import Random
+from typing import ClassVar
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -117,6 +119,22 @@ def test_a_busy_server_is_left_alone_as_long_as_it_wants(proxy):
     assert [request.method for request in proxy.traffic.log] == ["GET", "HEAD", "GET", "GET"]
 
 
+def test_a_busy_server_may_say_when_by_a_date(server):
+    free = time.time() + 2
+
+    def busy(_method, response):
+        if time.time() >= free:
+            return response
+        return Response(
+            status=503, headers={"Content-Length": "0", "Retry-After": formatdate(free, usegmt=True)}
+        )
+
+    server.distort = busy
+    reader = opened(server.endpoint)
+    assert reader.size == len(RAW)
+    assert time.time() >= free - 1
+
+
 def test_a_server_that_wants_to_be_left_alone_for_too_long_is_an_error_at_once(proxy):
     proxy.plan = lambda _: Fault(kind=Kind.STATUS, status=503, seconds=3600)
     with pytest.raises(StorageError, match=r"model/file: can't read: the server answers 503"):
@@ -190,6 +208,53 @@ def test_a_read_gives_the_right_bytes_or_an_error(server, seed, rate, tags, want
             reader = opened(proxy.endpoint)
             lengths = [(offset, min(length, len(RAW) - offset)) for offset, length in wanted]
             assert all(pool.map(lambda part: attempt(reader, *part), lengths))
+
+
+class TestRealStores:
+    """Real stores behind the proxy, whose requests are signed."""
+
+    FILES: ClassVar = {"model/file": RAW, "model/a/b": b"1", "model/c/d": b"22"}
+
+    @pytest.fixture
+    def s3(self, seaweedfs, bucket, monkeypatch):
+        seaweedfs.put(bucket, self.FILES)
+        with fault_proxy(seaweedfs.endpoint) as proxy:
+            set_store_environment(
+                monkeypatch, {**seaweedfs.environment(proxy.endpoint), "DISTEXPAND_TIMEOUT": "1"}
+            )
+            yield proxy, Address(scheme="s3", root=bucket, path="model")
+
+    @pytest.fixture
+    def azure(self, azurite, container, monkeypatch):
+        azurite.put(container, self.FILES)
+        with fault_proxy(azurite.endpoint) as proxy:
+            set_store_environment(
+                monkeypatch, {**azurite.environment(proxy.endpoint), "DISTEXPAND_TIMEOUT": "1"}
+            )
+            yield proxy, Address(scheme="az", root=container, path="model")
+
+    @pytest.mark.parametrize("seed", range(2))
+    @pytest.mark.parametrize("store", ["s3", "azure"])
+    def test_are_listed_and_read_through_passing_faults(self, request, store, seed):
+        proxy, address = request.getfixturevalue(store)
+        proxy.plan = RandomFaults(seed, rate=0.4, kinds=PASSING, hang_seconds=2)
+        source = ObjectSource(address)
+        assert source.files() == {"file": len(RAW), "a/b": 1, "c/d": 2}
+        reader = source.open("file")
+        assert all(is_right(reader, offset, MEBIBYTE) for offset in range(0, len(RAW), MEBIBYTE))
+        reader.check_unchanged()
+        assert len(proxy.plan.done) > 2
+
+    @pytest.mark.parametrize("store", ["s3", "azure"])
+    def test_are_left_alone_as_long_as_they_want(self, request, store):
+        proxy, address = request.getfixturevalue(store)
+        proxy.plan = lambda request: (
+            Fault(kind=Kind.STATUS, status=503, seconds=1) if request.number < 3 else None
+        )
+        started = time.monotonic()
+        assert is_right(ObjectSource(address).open("file"), 1000, MEBIBYTE)
+        assert time.monotonic() - started > 1
+        assert [request.method for request in proxy.traffic.log] == ["GET", "HEAD", "GET", "GET"]
 
 
 class TestChanges:
