@@ -16,7 +16,7 @@ from typing import Self
 
 from distexpand.commit import work_directory as wd
 from distexpand.commit.complete import require_complete
-from distexpand.commit.files import make_directory, remove, sync_directory, write_whole
+from distexpand.commit.files import make_directory, remove, size_of, sync_directory, write_whole
 from distexpand.commit.journal import append_receipt, read_journal
 from distexpand.commit.lease import Lease, enter, knock
 from distexpand.commit.manifest import MANIFEST_NAME, is_manifest_of
@@ -197,7 +197,7 @@ class Committer:
         """
         self.require_held()
         attempt = self._work.attempts / receipt.attempt
-        if _size(attempt) != receipt.size:
+        if size_of(attempt) != receipt.size:
             raise OutputError(f"{attempt}: isn't the file of {receipt.size} bytes that its receipt names")
         append_receipt(self._work.journal, receipt)
         _rename(attempt, self._output / receipt.shard)
@@ -241,15 +241,6 @@ class Committer:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
-
-
-def _size(path: Path) -> int | None:
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise storage_error("read", path, error) from None
 
 
 def _rename(attempt: Path, final: Path) -> None:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Self
 
 from distexpand.commit.committer import OutputMode
-from distexpand.commit.files import remove
+from distexpand.commit.files import remove, size_of
 from distexpand.commit.hub_opening import open_run
 from distexpand.commit.hub_publish import publish
 from distexpand.commit.hub_quota import once_allowed, unless_too_many
@@ -83,7 +83,7 @@ class HubCommitter:
         self._waiting: list[tuple[SentShard, Upload]] = []
         if not self._repository.exists():
             self._repository.create(private=private)
-        opened = open_run(self._repository, plan, mode, target=address.revision or MAIN)
+        opened = open_run(self._repository, plan, mode, target=address.revision or MAIN, told=told)
         self.plan = opened.plan
         self.finished = opened.branch is None
         self._opened = opened.branch
@@ -123,7 +123,7 @@ class HubCommitter:
         if self.receipts:
             require_same_sources(noted, stamps)
         if noted != tuple(stamps):
-            self._held(lambda: once_allowed(lambda: self._run.hold_sources(stamps), self._told))
+            self._held(lambda: self._run.hold_sources(stamps))
 
     def commit(self, receipt: Receipt) -> None:
         """Send a shard, delete the local file, and give the shard its name on the run's branch.
@@ -137,7 +137,7 @@ class HubCommitter:
         """
         self.require_held()
         attempt = self.attempts / receipt.attempt
-        if _size(attempt) != receipt.size:
+        if size_of(attempt) != receipt.size:
             raise OutputError(f"{attempt}: isn't the file of {receipt.size} bytes that its receipt names")
         upload = self._sent(receipt.shard, attempt)
         self._waiting.append((SentShard(receipt=receipt, sha256=upload.sha256), upload))
@@ -239,12 +239,3 @@ def _repository(address: Address) -> HubRepository:
             hint=f"Log in with a token that may write to {page}: hf auth login (or set HF_TOKEN)",
         )
     return repository
-
-
-def _size(path: Path) -> int | None:
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise storage_error("read", path, error) from None

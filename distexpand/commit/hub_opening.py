@@ -1,7 +1,7 @@
 """Opening an output on the Hub: begin a run, take one over, or find that there is nothing left to do."""
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from distexpand.commit.committer import OutputMode
@@ -44,8 +44,15 @@ class _Begun:
     state: RunState | None
 
 
-def open_run(repository: HubRepository, plan: Plan, mode: OutputMode, *, target: str) -> OpenedRun:
-    """Open the branch `target` for a plan.
+def open_run(
+    repository: HubRepository,
+    plan: Plan,
+    mode: OutputMode,
+    *,
+    target: str,
+    told: Callable[[str], None],
+) -> OpenedRun:
+    """Open the branch `target` for a plan; `told` takes in words what is waited for.
 
     Raises:
         UsageError: the mode doesn't allow what is there.
@@ -59,91 +66,94 @@ def open_run(repository: HubRepository, plan: Plan, mode: OutputMode, *, target:
             hint="Make it first; outputs go to branches that are there.",
         )
     found = repository.at(branches[target])
-    runs = run_branches(branches)
-    if mode is OutputMode.RESUME:
-        return _resumed(repository, plan, found, runs, target)
-    if mode is OutputMode.FRESH:
-        require_vacant(found, runs, place=repository.place)
-    else:
-        obsolete_files(repository, found)
-        for branch in runs:
-            repository.delete_branch(branch)
-    return _begun(repository, plan, found, target, overwrites=mode is OutputMode.OVERWRITE)
+    opening = _Opening(repository=repository, plan=plan, target=target, found=found, told=told)
+    return opening.open(mode, run_branches(branches))
 
 
-def _begun(
-    repository: HubRepository,
-    plan: Plan,
-    found: Snapshot,
-    target: str,
-    *,
-    overwrites: bool,
-    commit: str | None = None,
-) -> OpenedRun:
-    """Begin a run, on a branch that is at `commit` if it is there already."""
-    state = first_state(target=target, begun_at=found.commit, overwrites=overwrites)
-    branch = RunBranch(repository, branch_of(plan), commit or found.commit, state)
-    # The Hub refuses a card whose head it can't read: better now than after the last shard.
-    texts = {text.name: text.text.encode() for text in plan.texts if text.name == _CARD_NAME}
-    branch.begin(plan, texts)
-    return OpenedRun(plan=plan, branch=branch)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Opening:
+    """What is opened for what; `found` is what the target holds."""
 
+    repository: HubRepository
+    plan: Plan
+    target: str
+    found: Snapshot
+    told: Callable[[str], None]
 
-def _resumed(
-    repository: HubRepository, plan: Plan, found: Snapshot, runs: Mapping[str, str], target: str
-) -> OpenedRun:
-    begun = _run_of(repository, plan, runs)
-    # What an overwriting run is about to replace doesn't count as finished.
-    replacing = begun is not None and begun.state is not None and _still_replaces(begun.state, found)
-    manifest = None if replacing else manifest_at(repository, found)
-    if manifest is not None:
-        _require_finished(repository, plan, found, manifest)
-        if begun is not None:
-            repository.delete_branch(begun.branch)
-        return OpenedRun(plan=plan, branch=None)
-    if begun is None:
-        require_same(not runs, output=repository.place)
-    if not replacing:
-        require_vacant(found, (), place=repository.place)
-    if begun is None or begun.plan is None:
-        commit = begun.commit if begun is not None else None
-        return _begun(repository, plan, found, target, overwrites=False, commit=commit)
-    return _taken_over(repository, plan, found, begun, target)
+    def open(self, mode: OutputMode, runs: Mapping[str, str]) -> OpenedRun:
+        """Open it, `runs` being the branches of unfinished runs."""
+        if mode is OutputMode.RESUME:
+            return self._resumed(runs)
+        if mode is OutputMode.FRESH:
+            require_vacant(self.found, runs, place=self.repository.place)
+        else:
+            obsolete_files(self.repository, self.found)
+            for branch in runs:
+                self.repository.delete_branch(branch)
+        return self._begun(overwrites=mode is OutputMode.OVERWRITE)
 
-
-def _taken_over(
-    repository: HubRepository, plan: Plan, found: Snapshot, begun: _Begun, target: str
-) -> OpenedRun:
-    state = begun.state or first_state(target=target, begun_at=found.commit, overwrites=False)
-    if state.target != target:
-        raise UsageError(
-            f"{repository.place}: the unfinished run is for branch {state.target}, not {target}",
-            hint=f"Name {state.target}, or start anew with --overwrite.",
+    def _begun(self, *, overwrites: bool, commit: str | None = None) -> OpenedRun:
+        """Begin a run, on a branch that is at `commit` if it is there already."""
+        branch = self._branch(
+            branch_of(self.plan), commit or self.found.commit, self._first_state(overwrites=overwrites)
         )
-    branch = RunBranch(
-        repository, begun.branch, begun.commit, replace(state, key=secrets.token_hex(8), step=0)
-    )
-    branch.take_over()
-    stored = begun.plan or plan
-    return OpenedRun(plan=replace(stored, locations=plan.locations), branch=branch)
+        # The Hub refuses a card whose head it can't read: better now than after the last shard.
+        texts = {text.name: text.text.encode() for text in self.plan.texts if text.name == _CARD_NAME}
+        branch.begin(self.plan, texts)
+        return OpenedRun(plan=self.plan, branch=branch)
 
+    def _resumed(self, runs: Mapping[str, str]) -> OpenedRun:
+        begun = self._run_of_plan(runs)
+        # What an overwriting run is about to replace doesn't count as finished.
+        replacing = begun is not None and begun.state is not None and self._still_replaces(begun.state)
+        manifest = None if replacing else manifest_at(self.repository, self.found)
+        if manifest is not None:
+            self._require_finished(manifest)
+            if begun is not None:
+                self.repository.delete_branch(begun.branch)
+            return OpenedRun(plan=self.plan, branch=None)
+        if begun is None:
+            require_same(not runs, output=self.repository.place)
+        if not replacing:
+            require_vacant(self.found, (), place=self.repository.place)
+        if begun is None or begun.plan is None:
+            return self._begun(overwrites=False, commit=begun.commit if begun is not None else None)
+        return self._taken_over(begun, begun.plan)
 
-def _still_replaces(state: RunState, found: Snapshot) -> bool:
-    return state.overwrites and state.begun_at == found.commit
+    def _taken_over(self, begun: _Begun, stored: Plan) -> OpenedRun:
+        state = begun.state or self._first_state(overwrites=False)
+        if state.target != self.target:
+            place = self.repository.place
+            raise UsageError(
+                f"{place}: the unfinished run is for branch {state.target}, not {self.target}",
+                hint=f"Name {state.target}, or start anew with --overwrite.",
+            )
+        state = replace(state, key=secrets.token_hex(8), step=0)
+        branch = self._branch(begun.branch, begun.commit, state)
+        branch.take_over()
+        return OpenedRun(plan=replace(stored, locations=self.plan.locations), branch=branch)
 
+    def _branch(self, name: str, head: str, state: RunState) -> RunBranch:
+        return RunBranch(self.repository, name, head, state, self.told)
 
-def _run_of(repository: HubRepository, plan: Plan, runs: Mapping[str, str]) -> _Begun | None:
-    """Return the unfinished run of a plan; that of another wording of it, if there is none of this one."""
-    own = branch_of(plan)
-    for branch, commit in sorted(runs.items(), key=lambda run: run[0] != own):
-        stored = read_plan(repository, commit)
-        if branch == own or (stored is not None and same_work(stored, plan)):
-            return _Begun(branch=branch, commit=commit, plan=stored, state=read_state(repository, commit))
-    return None
+    def _first_state(self, *, overwrites: bool) -> RunState:
+        return first_state(target=self.target, begun_at=self.found.commit, overwrites=overwrites)
 
+    def _still_replaces(self, state: RunState) -> bool:
+        return state.overwrites and state.begun_at == self.found.commit
 
-def _require_finished(repository: HubRepository, plan: Plan, found: Snapshot, manifest: Manifest) -> None:
-    place = repository.place
-    require_same(is_manifest_of(manifest, plan), output=place)
-    sizes = {name: file.size for name, file in found.files.items()}
-    require_sizes(sizes.get, manifest, plan, output=place)
+    def _run_of_plan(self, runs: Mapping[str, str]) -> _Begun | None:
+        """Return the unfinished run of the plan, or of another wording of it where there is no such."""
+        own = branch_of(self.plan)
+        for branch, commit in sorted(runs.items(), key=lambda run: run[0] != own):
+            stored = read_plan(self.repository, commit)
+            if branch == own or (stored is not None and same_work(stored, self.plan)):
+                state = read_state(self.repository, commit)
+                return _Begun(branch=branch, commit=commit, plan=stored, state=state)
+        return None
+
+    def _require_finished(self, manifest: Manifest) -> None:
+        place = self.repository.place
+        require_same(is_manifest_of(manifest, self.plan), output=place)
+        sizes = {name: file.size for name, file in self.found.files.items()}
+        require_sizes(sizes.get, manifest, self.plan, output=place)

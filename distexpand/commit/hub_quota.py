@@ -33,14 +33,17 @@ def once_allowed(act: Callable[[], None], told: Callable[[str], None]) -> None:
     Raises:
         HubError: the Hub refused for another reason or for too long, or stayed out of reach.
     """
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    began = time.monotonic()
+    waits = 0
     while True:
         try:
             act()
         except HubError as error:
-            if error.status != TOO_MANY or time.monotonic() > deadline:
+            if error.status != TOO_MANY or time.monotonic() > began + PATIENCE_SECONDS:
                 raise
-            told(f"{error.message}; trying again every {PAUSE_SECONDS:.0f} s")
+            if not waits:
+                told(f"{error.message}; trying again every {PAUSE_SECONDS:.0f} s")
+            waits += 1
             time.sleep(PAUSE_SECONDS)
         else:
             return

@@ -9,12 +9,13 @@ commit, and one whose answer was lost recognises its own.
 
 import json
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from distexpand.commit.hub_commit import BranchMovedError, commit_once
+from distexpand.commit.hub_quota import once_allowed
 from distexpand.commit.stamps import SourceStamp, decode_stamps, encode_stamps
 from distexpand.commit.work_directory import taken_over
 from distexpand.engine.receipt import Receipt, decode_receipt, encode_receipt
@@ -72,19 +73,27 @@ def run_branches(branches: Mapping[str, str]) -> dict[str, str]:
 class RunBranch:
     """The branch of a run that this process holds until another one takes it over."""
 
-    def __init__(self, repository: HubRepository, name: str, head: str, state: RunState) -> None:
-        """Say which branch, at which commit it was seen, and what is to be written of the run."""
+    def __init__(
+        self,
+        repository: HubRepository,
+        name: str,
+        head: str,
+        state: RunState,
+        told: Callable[[str], None],
+    ) -> None:
+        """Say which branch, at which commit it was seen, what is written of the run, who hears of waits."""
         self.name = name
         self.head = head
         self.state = state
         self._repository = repository
+        self._told = told
 
     def commit(self, message: str, operations: Sequence[Any]) -> None:
         """Add a commit to the branch.
 
         Raises:
             OutputTakenError: another run has taken it over or deleted it.
-            HubError: the Hub refused or stayed out of reach.
+            HubError: the Hub refused, takes no more commits for now, or stayed out of reach.
         """
         state = replace(self.state, step=self.state.step + 1)
         try:
@@ -109,7 +118,7 @@ class RunBranch:
         """
         self._repository.create_branch(self.name, at=self.head)
         files = {_PLAN: encode_plan(plan), **texts}
-        self.commit("Begin an expansion", [addition(path, raw) for path, raw in files.items()])
+        self._commit_once_allowed("Begin an expansion", [addition(path, raw) for path, raw in files.items()])
 
     def take_over(self) -> None:
         """Let every other run on this branch know, with its next commit, that it has lost it.
@@ -118,7 +127,7 @@ class RunBranch:
             OutputTakenError: yet another run was faster.
             HubError: the Hub refused or stayed out of reach.
         """
-        self.commit("Resume an expansion", [])
+        self._commit_once_allowed("Resume an expansion", [])
 
     def hold_sources(self, stamps: Sequence[SourceStamp]) -> None:
         """Note the sources' state.
@@ -127,7 +136,7 @@ class RunBranch:
             OutputTakenError: another run has taken the branch over.
             HubError: the Hub refused or stayed out of reach.
         """
-        self.commit("Note the sources", [addition(_SOURCES, encode_stamps(stamps))])
+        self._commit_once_allowed("Note the sources", [addition(_SOURCES, encode_stamps(stamps))])
 
     def sources(self) -> tuple[SourceStamp, ...]:
         """Return the sources' state as it was noted; none if it wasn't.
@@ -153,6 +162,9 @@ class RunBranch:
         return {
             shard.receipt.shard: shard for shard in shards if shard is not None and _is_there(shard, found)
         }
+
+    def _commit_once_allowed(self, message: str, operations: Sequence[Any]) -> None:
+        once_allowed(lambda: self.commit(message, operations), self._told)
 
     def _read(self, path: str) -> bytes:
         return self._repository.read(path, self.head)

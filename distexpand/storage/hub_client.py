@@ -52,7 +52,7 @@ def hub_api() -> Any:
 
 def is_offline() -> bool:
     """Whether the user said that the Hub isn't to be asked (`HF_HUB_OFFLINE`)."""
-    return bool(hub_library().is_offline_mode())
+    return bool(hub_library("huggingface_hub.constants").HF_HUB_OFFLINE)
 
 
 def is_logged_in() -> bool:

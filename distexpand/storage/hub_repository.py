@@ -18,8 +18,6 @@ MAIN = "main"
 _MISSING = frozenset({401, 404})
 """A private repository's existence isn't told to those who may not see it."""
 
-_CONFLICT = 409
-
 Answer = TypeVar("Answer")
 
 
@@ -103,19 +101,13 @@ class HubRepository:
         found = self.ask(lambda: self.api.list_repo_refs(self.name))
         return {branch.name: branch.target_commit for branch in found.branches}
 
-    def create_branch(self, branch: str, *, at: str) -> bool:
-        """Make a branch at a commit; return whether it wasn't there before.
+    def create_branch(self, branch: str, *, at: str) -> None:
+        """Make a branch at a commit; one that is there already is no error, and stays where it is.
 
         Raises:
             HubError: it can't be made.
         """
-        try:
-            self.ask(lambda: self.api.create_branch(self.name, branch=branch, revision=at))
-        except HubError as error:
-            if error.status == _CONFLICT:
-                return False
-            raise
-        return True
+        self.ask(lambda: self.api.create_branch(self.name, branch=branch, revision=at, exist_ok=True))
 
     def delete_branch(self, branch: str) -> None:
         """Delete a branch; one that is gone already is no error.

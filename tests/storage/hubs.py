@@ -44,5 +44,5 @@ def hub_in(folder: Path) -> Iterator[Place]:
         pytest.MonkeyPatch.context() as patch,
     ):
         patch.setattr(hub_asking, "FIRST_WAIT_SECONDS", 0.01)
-        patch.setenv("DISTEXPAND_TIMEOUT", "3")
+        patch.setenv("DISTEXPAND_TIMEOUT", "1")
         yield Place(server=server, home=place_home)
