@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import Self
 
 from distexpand.engine.buffers import block_buffer
-from distexpand.engine.readings import PlacedBlock, Reading, SourceRange, ranges_of
+from distexpand.engine.readings import PlacedBlock, Reading, ranges_of
 from distexpand.plan.digest_layout import PIECE_BYTES
+from distexpand.plan.operations import SourceRange
 from distexpand.storage.ranges import RangeReader, Readers
 
 MOST_KEPT = 4 * PIECE_BYTES

@@ -18,10 +18,7 @@ from dataclasses import dataclass, field, replace
 
 from distexpand.engine.blocks import Block, Piece, moved_piece
 from distexpand.plan.digest_layout import PIECE_BYTES
-from distexpand.plan.operations import Copy, source_terms
-
-SourceRange = tuple[int, int, int]
-"""Number of a source file, offset and length."""
+from distexpand.plan.operations import Copy, SourceRange, source_terms
 
 _MOST_BLOCKS = 256
 """Blocks of readings that become one because something is made of both; else it reads the second again."""

@@ -12,7 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 from distexpand.findings import Finding
+from distexpand.plan.layout import Layout
 from distexpand.plan.model import Plan
+from distexpand.plan.transfer import Transfer
 from distexpand.report.glyphs import ASCII, UNICODE, Glyphs, printable
 from distexpand.report.layer_colours import LayerPicture
 from distexpand.report.sizes import bytes_text, count_text, number_text, plural, share_text
@@ -60,7 +62,8 @@ def figures_table(summary: PlanSummary, glyphs: Glyphs) -> Table:
     table.add_row("layers", f"{summary.layers_before}{arrow}{summary.layers_after}", _layer_remark(summary))
     table.add_row("parameters", arrow.join(parameters), growth)
     table.add_row("tensors", number_text(summary.tensors), f"in {plural(len(summary.shards), 'shard')}")
-    table.add_row("read", bytes_text(summary.bytes_read), _read_remark(summary))
+    for row in _read_rows(summary.transfer):
+        table.add_row(*row)
     table.add_row("write", bytes_text(summary.bytes_written), _write_remark(summary))
     table.add_row("disk", *_disk_cells(summary))
     table.add_row("memory", bytes_text(summary.expected_peak_memory), "expected peak")
@@ -98,10 +101,23 @@ def _layer_remark(summary: PlanSummary) -> str:
     return ", ".join(words)
 
 
-def _read_remark(summary: PlanSummary) -> str:
-    if summary.bytes_read == summary.bytes_read_unique:
+def _read_rows(transfer: Transfer) -> Iterator[tuple[str, str, str]]:
+    """Yield what is read, and where shards one by one take more than that, how much they take."""
+    together, apart = bytes_text(transfer.planned.together), bytes_text(transfer.planned.apart)
+    yield "read", together, _read_remark(transfer, transfer.planned.together, transfer.other.together)
+    if apart != together:
+        remark = _read_remark(transfer, transfer.planned.apart, transfer.other.apart)
+        yield "", apart, f"each shard for itself, as on a cluster; {remark}"
+
+
+def _read_remark(transfer: Transfer, read: int, other: int) -> str:
+    if read == transfer.needed:
         return "each byte once"
-    return f"{bytes_text(summary.bytes_read_unique)} of it distinct"
+    if bytes_text(min(other, read)) != bytes_text(read):
+        return f"{bytes_text(other)} with --layout {transfer.other.layout.value}"
+    distinct = f"{bytes_text(transfer.needed)} of it distinct"
+    split = transfer.planned.layout is Layout.BY_SOURCE
+    return f"{distinct}: some copies take more than a shard" if split else distinct
 
 
 def _write_remark(summary: PlanSummary) -> str:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from distexpand.findings import Finding
+from distexpand.plan.transfer import transfer
 from distexpand.report.plan_report import plan_report
 from distexpand.report.run_report import run_report
 from distexpand.report.summary import summarise
@@ -27,7 +28,12 @@ PIECES = st.lists(
 
 
 def summary_of(shards, layers=(), **facts):
-    return summarise(plans.plan(shards, layers), **{**FACTS, **facts})
+    return summary_of_plan(plans.plan(shards, layers), **facts)
+
+
+def summary_of_plan(plan, **facts):
+    moved = transfer(plan, lambda shards: [[shard] for shard in shards])
+    return summarise(plan, transfer=moved, **{**FACTS, **facts})
 
 
 def shown(renderable, width=100, encoding="utf-8"):
@@ -45,8 +51,8 @@ def test_the_figures_add_up(pieces):
     assert sizes["copied"] + sizes["zero"] + sizes["transformed"] + sizes["headers"] == sizes["written"]
     assert sizes["written"] == sum(shard["size"] for shard in figures["shards"])
     assert figures["tensors"] == sum(shard["tensors"] for shard in figures["shards"]) == sum(map(len, pieces))
-    factor = {"copy": 1, "zero": 0, "scale": 2, "blend": 3}
-    assert sizes["read"] == sum(factor[kind] * length for kinds in pieces for kind, length, _ in kinds)
+    reads = figures["reads"]["layers"]
+    assert sizes["read"] == reads["together"] == reads["apart"] >= sizes["read_unique"]
 
 
 @given(PIECES)
@@ -57,7 +63,7 @@ def test_unique_bytes_are_those_of_the_sets(kinds):
             narrow.update(range(offset, offset + length))
         if kind in {"scale", "blend"}:
             wide.update(range(offset, offset + 2 * length))
-    assert summary_of([plans.shard(1, 1, kinds)]).bytes_read_unique == len(narrow) + len(wide)
+    assert summary_of([plans.shard(1, 1, kinds)]).transfer.needed == len(narrow) + len(wide)
 
 
 @given(stacks())
@@ -85,6 +91,7 @@ def test_the_json_document_has_these_keys():
         "parameters",
         "tensors",
         "bytes",
+        "reads",
         "shards",
         "disk",
         "io",
@@ -100,7 +107,12 @@ def test_the_json_document_has_these_keys():
         "zero",
         "transformed",
         "headers",
+        "side_files",
     ]
+    assert document["reads"] == {
+        "layers": {"together": 8, "apart": 8},
+        "by-source": {"together": 8, "apart": 8},
+    }
     assert list(document["layers"]["stack"][0]) == [
         "output",
         "model",
@@ -122,7 +134,7 @@ def test_the_json_document_has_these_keys():
 def test_long_shard_lists_are_short_on_the_terminal_and_whole_in_json():
     shards = [plans.shard(number, 24, [("copy", 8, 0)]) for number in range(1, 25)]
     plan = plans.plan(shards, stack(SOLAR))
-    summary = summarise(plan, **FACTS)
+    summary = summary_of_plan(plan)
     text = shown(plan_report(summary, plan))
     assert [number for number in range(1, 25) if f"model-{number:05d}-of" in text] == [1, 2, 3, 24]
     assert "20 more" in text
@@ -133,7 +145,7 @@ def test_long_shard_lists_are_short_on_the_terminal_and_whole_in_json():
 @pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
 def test_the_report_says_what_matters(width, encoding):
     plan = plans.plan([plans.shard(1, 1, [("copy", 800, 0), ("zero", 200, 0)])], interleaved("m", 32, 8))
-    summary = summarise(plan, **FACTS, findings=(FINDING,))
+    summary = summary_of_plan(plan, findings=(FINDING,))
     text = shown(plan_report(summary, plan), width, encoding)
     assert all(len(line) <= width for line in text.splitlines())
     assert ("30 -> 40" if encoding == "ascii" else "30 → 40") in text
@@ -144,7 +156,7 @@ def test_the_report_says_what_matters(width, encoding):
 
 def test_too_little_disk_is_said():
     plan = plans.plan([plans.shard(1, 1, [])], stack(SOLAR))
-    summary = summarise(plan, **FACTS)
+    summary = summary_of_plan(plan)
     assert "only 400 B free: 500 B too little" in shown(plan_report(replace(summary, disk_free=400), plan))
     assert "free space not known" in shown(plan_report(replace(summary, disk_free=None), plan))
 
