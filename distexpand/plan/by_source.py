@@ -18,9 +18,7 @@ Ranges = tuple[SourceRange, ...]
 """What a tensor is made of."""
 
 
-def source_groups(
-    ranges: Sequence[Ranges], lengths: Sequence[int], shard_size: int
-) -> Iterator[list[int]]:
+def source_groups(ranges: Sequence[Ranges], lengths: Sequence[int], shard_size: int) -> Iterator[list[int]]:
     """Yield the tensors of each shard by their positions.
 
     Args:

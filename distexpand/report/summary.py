@@ -182,4 +182,3 @@ def _written_by_kind(operations: Iterable[Operation]) -> dict[str, int]:
             case _:
                 assert_never(operation)
     return written
-
