@@ -17,8 +17,11 @@ from distexpand.plan.digest_layout import PIECE_BYTES
 from distexpand.plan.operations import SourceRange
 from distexpand.storage.ranges import RangeReader, Readers
 
-MOST_KEPT = 4 * PIECE_BYTES
-"""Bytes that one thread keeps at most; a blend of two, of elements as wide as its own, keeps half of it."""
+MOST_KEPT = 4 * PIECE_BYTES + (1 << 20)
+"""Bytes that one thread keeps at most; a blend of two, of elements as wide as its own, keeps half of it.
+
+Little more than four whole pieces, as ranges are kept with what fills up their pages.
+"""
 
 
 class KeptMemory:

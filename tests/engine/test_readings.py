@@ -1,7 +1,7 @@
 """Readings: every piece is made in one of them, and every source byte is read by one of them, once."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -10,15 +10,16 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from distexpand.engine import kept
+from distexpand.engine import kept, space
 from distexpand.engine.blocks import Piece, cut_pieces
 from distexpand.engine.readings import Reading, cut_readings, ranges_of
 from distexpand.engine.receipt import Receipt
 from distexpand.engine.shard import ShardEngine
 from distexpand.formats.dtypes import DType
 from distexpand.formats.header import encode_header
-from distexpand.plan.model import ShardPlan
-from distexpand.plan.operations import Blend, Copy, Operation, Scale, Term, Zero
+from distexpand.plan.digest_layout import PIECE_BYTES
+from distexpand.plan.model import Plan, ShardPlan
+from distexpand.plan.operations import Blend, Copy, Operation, Scale, SourceRange, Term, Zero
 from distexpand.storage.local import LocalOutput
 from distexpand.storage.way import Way
 from tests.engine.paged_shards import (
@@ -36,6 +37,21 @@ from tests.support.transfers import DIRECT_WRITTEN, READ, counted_transfers, sma
 PIECES = st.integers(2, 16).map(lambda n: n * PAGE)
 RANGES = ((0, 0, 3 * PAGE), (0, 3 * PAGE, 2 * PAGE + 8), (0, 5 * PAGE + 8, 72), (1, 8, 3 * PAGE), (1, 0, 40))
 """Source, offset and length of what related tensors are made of: the first three lie side by side."""
+
+
+def plan_of(shards: Sequence[ShardPlan]) -> Plan:
+    return Plan(
+        recipe="",
+        sources=(),
+        shards=tuple(shards),
+        texts=(),
+        copies=(),
+        layers=(),
+        layer_prefix="",
+        parameters=0,
+        source_parameters=0,
+        locations=(),
+    )
 
 
 def cut(shards: Sequence[ShardPlan], piece_bytes: int) -> list[list[Piece]]:
@@ -57,7 +73,7 @@ def related(draw: st.DrawFn) -> Operation:
             kinds = {"compute": DType.F32, "target": DType.BF16}
             return Scale(offset=0, length=length, term=term, factor=factor, **kinds)
     alike = [part for part in RANGES if part[2] == length]
-    chosen = draw(st.lists(st.sampled_from(alike), min_size=1, max_size=2))
+    chosen = draw(st.lists(st.sampled_from(alike), min_size=1, max_size=2, unique=True))
     terms = tuple(Term(source=part[0], source_offset=part[1], dtype=DType.BF16) for part in chosen)
     weights = tuple(draw(st.sampled_from([0.25, 1.0])) for _ in terms)
     return Blend(
@@ -233,3 +249,21 @@ def test_copies_that_lie_otherwise_in_their_page_are_not_read_again(tmp_path: Pa
             assert moved[DIRECT_WRITTEN] >= 2 * 7 * PAGE
         for shard, receipt in zip(shards, receipts, strict=True):
             assert (tmp_path / receipt.attempt).read_bytes() == plain_file(shard, readers)
+
+
+@given(related_shards())
+@settings(deadline=None, max_examples=60)
+def test_the_memory_that_is_expected_holds_what_is_kept_of_any_block(shards: list[ShardPlan]) -> None:
+    pieces = cut(shards, PIECE_BYTES)
+    most = 0
+    for reading in cut_readings(pieces):
+        for placed in reading.blocks:
+            ranges = reading.kept.intersection(ranges_of(placed.block.pieces))
+            most = max(most, max((_kept_by(piece, ranges) for piece in placed.block.pieces), default=0))
+    expected = space._kept_bytes(plan_of(shards))
+    assert most <= expected <= sum(length for _, _, length in RANGES)
+    assert (expected > 0) is (most > 0)
+
+
+def _kept_by(piece: Piece, kept_ranges: Collection[SourceRange]) -> int:
+    return sum(part[2] for part in ranges_of([piece]) if part in kept_ranges)
