@@ -15,6 +15,7 @@ from distexpand.engine.buffers import block_buffer
 from distexpand.engine.readings import PlacedBlock, Reading, ranges_of
 from distexpand.plan.digest_layout import PIECE_BYTES
 from distexpand.plan.operations import SourceRange
+from distexpand.storage.direct import LEAST_BYTES
 from distexpand.storage.ranges import RangeReader, Readers
 
 MOST_KEPT = 4 * PIECE_BYTES + (1 << 20)
@@ -53,7 +54,7 @@ class KeptMemory:
 
 @dataclass(slots=True)
 class _Kept:
-    """A range in whole units of its reader's alignment; `held` is what was read of it, once it was."""
+    """A range, a large one in whole units of its reader's alignment; `held` is its bytes, once read."""
 
     begin: int
     end: int
@@ -163,6 +164,7 @@ class _KeptReader:
 
 def _whole_units(reader: RangeReader, part: SourceRange) -> _Kept:
     _, offset, length = part
-    begin = offset // reader.alignment * reader.alignment
-    end = -(-(offset + length) // reader.alignment) * reader.alignment
+    alignment = reader.alignment if length >= LEAST_BYTES else 1
+    begin = offset // alignment * alignment
+    end = -(-(offset + length) // alignment) * alignment
     return _Kept(begin=begin, end=max(offset + length, min(end, reader.size)))

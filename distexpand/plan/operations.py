@@ -185,6 +185,11 @@ def source_terms(operation: Operation) -> tuple[SourceRange, ...]:
             return (*term_ranges(operation), *_factor_ranges(operation))
 
 
+def distinct_bytes(operations: Iterable[Operation]) -> int:
+    """Return the bytes that operations read where each source range is read once for all of them."""
+    return sum(length for _, _, length in {part for each in operations for part in source_terms(each)})
+
+
 def term_ranges(operation: Elementwise) -> tuple[SourceRange, ...]:
     """Return the source ranges of an operation's terms."""
     return tuple(

@@ -59,11 +59,14 @@ class Transfer:
 def transfer(plan: Plan, together: Together) -> Transfer:
     """Return what a plan moves.
 
-    The other layout is taken to have shards as large as the plan's largest, and layers, where
-    those are the other layout, to be in the order of the numbers in their names.
+    A plan knows neither its layout nor its shard size: the first is told from its shards, and
+    the largest of them stands for the second. Layers, where they are the other layout, are
+    taken to be in the order of the numbers in their names.
     """
     parts = _Parts([part for shard in plan.shards for part in shard.operations])
-    shard_size = max((shard.size - len(shard.header) for shard in plan.shards), default=1) or 1
+    # A tensor alone in its shard may be larger than shards were meant to be.
+    several = [shard for shard in plan.shards if len(shard.operations) > 1]
+    shard_size = max((shard.size - len(shard.header) for shard in several), default=1)
     planned = list(_runs(plan.shards))
     by_source = list(source_groups(parts.ranges, parts.lengths, shard_size))
     layout, other, groups = Layout.LAYERS, Layout.BY_SOURCE, by_source

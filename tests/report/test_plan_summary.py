@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from distexpand.findings import Finding
-from distexpand.plan.transfer import transfer
+from distexpand.plan.layout import Layout
+from distexpand.plan.transfer import LayoutReads, transfer
 from distexpand.report.plan_report import plan_report
 from distexpand.report.run_report import run_report
 from distexpand.report.summary import summarise
@@ -51,8 +52,21 @@ def test_the_figures_add_up(pieces):
     assert sizes["copied"] + sizes["zero"] + sizes["transformed"] + sizes["headers"] == sizes["written"]
     assert sizes["written"] == sum(shard["size"] for shard in figures["shards"])
     assert figures["tensors"] == sum(shard["tensors"] for shard in figures["shards"]) == sum(map(len, pieces))
-    reads = figures["reads"]["layers"]
-    assert sizes["read"] == reads["together"] == reads["apart"] >= sizes["read_unique"]
+    factor = {"copy": 1, "zero": 0, "scale": 2, "blend": 3}
+    named = sum(factor[kind] * length for kinds in pieces for kind, length, _ in kinds)
+    assert sizes["read_unique"] <= sizes["read"] <= named
+
+
+@given(st.lists(st.tuples(st.integers(1, 4), st.integers(0, 3)), min_size=1, max_size=6))
+def test_what_is_read_is_told_for_either_layout(copies):
+    """Each layer in so many shards; by source it is read once."""
+    count = sum(times for times, _ in copies)
+    kinds = [("copy", 8, 100 * layer) for times, layer in copies for _ in range(times)]
+    shards = [plans.shard(number, count, [kind]) for number, kind in enumerate(kinds, start=1)]
+    figures = summary_of(shards).to_json()
+    layers = len({layer for _, layer in copies})
+    assert figures["bytes"]["read_unique"] == 8 * layers
+    assert figures["reads"]["layers"]["apart"] == figures["bytes"]["read"] == 8 * count
 
 
 @given(PIECES)
@@ -152,6 +166,46 @@ def test_the_report_says_what_matters(width, encoding):
     assert "8 identity blocks, 8 new" in text
     assert "96.0 MB" in text
     assert text.index("AAAA=") < text.index("unused-layers") < text.index("Add [it] to a slice.")
+
+
+def reads(layout, together, apart):
+    return LayoutReads(layout=layout, together=together, apart=apart)
+
+
+@pytest.mark.parametrize(
+    ("layout", "planned", "other", "lines"),
+    [
+        (Layout.LAYERS, (70, 70), (70, 70), ["read 70 B each byte once"]),
+        (Layout.LAYERS, (90, 90), (70, 70), ["read 90 B 70 B with --layout by-source"]),
+        (
+            Layout.LAYERS,
+            (70, 99),
+            (70, 70),
+            [
+                "read 70 B each byte once",
+                "99 B each shard for itself, as on a cluster; 70 B with --layout by-source",
+            ],
+        ),
+        (Layout.BY_SOURCE, (70, 70), (90, 99), ["read 70 B each byte once"]),
+        (
+            Layout.BY_SOURCE,
+            (75, 75),
+            (90, 99),
+            ["read 75 B 70 B of it distinct: some copies take more than a shard"],
+        ),
+        (Layout.LAYERS, (75, 75), (75, 75), ["read 75 B 70 B of it distinct"]),
+    ],
+)
+@pytest.mark.parametrize("width", [80, 120])
+def test_what_is_read_in_this_layout_and_the_other_one(layout, planned, other, lines, width):
+    plan = plans.plan([plans.shard(1, 1, [("copy", 80, 0)])], stack(SOLAR))
+    summary = summary_of_plan(plan)
+    (other_layout,) = set(Layout) - {layout}
+    moved = replace(
+        summary.transfer, needed=70, planned=reads(layout, *planned), other=reads(other_layout, *other)
+    )
+    text = " ".join(shown(plan_report(replace(summary, transfer=moved), plan), width).split())
+    assert f"{' '.join(lines)} write " in text
 
 
 def test_too_little_disk_is_said():
