@@ -262,7 +262,7 @@ class Committer:
 def _require_same(same: bool, output: Path) -> None:
     if not same:
         raise UsageError(
-            f"{output}: was begun with another plan (recipe, sources or shard size differ)",
+            f"{output}: was begun with another plan (recipe, sources, shard size or layout differ)",
             hint="Call with the same recipe and options, or use --overwrite to start anew.",
         )
 

@@ -22,7 +22,7 @@ from distexpand.plan.tensors import OutputTensor
 Together = Callable[[Sequence[ShardPlan]], Sequence[Sequence[ShardPlan]]]
 """Gives shards in the groups in which they are worked on together, in order."""
 
-_NUMBER = re.compile(r"(\d+)")
+_LAYER = re.compile(r"(\D*)(\d+)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +61,8 @@ def transfer(plan: Plan, together: Together) -> Transfer:
 
     A plan knows neither its layout nor its shard size: the first is told from its shards, and
     the largest of them stands for the second. Layers, where they are the other layout, are
-    taken to be in the order of the numbers in their names.
+    taken to be in the order of the first number in their tensors' names, and the tensors of
+    each in that of their sources.
     """
     parts = _Parts([part for shard in plan.shards for part in shard.operations])
     # A tensor alone in its shard may be larger than shards were meant to be.
@@ -133,7 +134,7 @@ def _layer_groups(shards: Sequence[ShardPlan], shard_size: int) -> Iterator[list
     """Yield the positions of the operations of each shard that the layers would lie in."""
     tensors = [tensor for shard in shards for tensor in _tensors(shard)]
     positions = {id(tensor): position for position, tensor in enumerate(tensors)}
-    for group in layer_groups(sorted(tensors, key=_natural), shard_size):
+    for group in layer_groups(sorted(tensors, key=_layer_order), shard_size):
         yield [positions[id(tensor)] for tensor in group]
 
 
@@ -150,9 +151,11 @@ def _tensors(shard: ShardPlan) -> Iterator[OutputTensor]:
         yield OutputTensor(name=name, dtype=dtype, shape=(), operation=operation)
 
 
-def _natural(tensor: OutputTensor) -> list[str | int]:
-    """Return what sorts layer 10 behind layer 9: texts and numbers by turns."""
-    return [int(part) if number % 2 else part for number, part in enumerate(_NUMBER.split(tensor.name))]
+def _layer_order(tensor: OutputTensor) -> tuple[str, int, Ranges]:
+    """Return what sorts layer 10 behind layer 9, and in a layer as `plan.resolve` does."""
+    layer = _LAYER.match(tensor.name)
+    ranges = source_terms(tensor.operation)
+    return (layer[1], int(layer[2]), ranges) if layer else (tensor.name, 0, ranges)
 
 
 def _covered(reads: Sequence[SourceRange]) -> int:

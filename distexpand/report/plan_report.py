@@ -102,22 +102,31 @@ def _layer_remark(summary: PlanSummary) -> str:
 
 
 def _read_rows(transfer: Transfer) -> Iterator[tuple[str, str, str]]:
-    """Yield what is read, and where shards one by one take more than that, how much they take."""
-    together, apart = bytes_text(transfer.planned.together), bytes_text(transfer.planned.apart)
-    yield "read", together, _read_remark(transfer, transfer.planned.together, transfer.other.together)
-    if apart != together:
-        remark = _read_remark(transfer, transfer.planned.apart, transfer.other.apart)
-        yield "", apart, f"each shard for itself, as on a cluster; {remark}"
+    """Yield what is read, and what it takes shard by shard, where that is more."""
+    planned, other = transfer.planned, transfer.other
+    remark = _read_remark(transfer)
+    yield "read", bytes_text(planned.together), remark
+    if bytes_text(planned.apart) != bytes_text(planned.together):
+        less = _less(planned.apart, other.apart, other.layout)
+        words = ["shard by shard, as on a cluster", *([less] if less != remark else [])]
+        yield "", bytes_text(planned.apart), "; ".join(filter(None, words))
 
 
-def _read_remark(transfer: Transfer, read: int, other: int) -> str:
-    if read == transfer.needed:
+def _read_remark(transfer: Transfer) -> str:
+    planned, other = transfer.planned, transfer.other
+    if planned.together == transfer.needed:
         return "each byte once"
-    if bytes_text(min(other, read)) != bytes_text(read):
-        return f"{bytes_text(other)} with --layout {transfer.other.layout.value}"
     distinct = f"{bytes_text(transfer.needed)} of it distinct"
-    split = transfer.planned.layout is Layout.BY_SOURCE
-    return f"{distinct}: some copies take more than a shard" if split else distinct
+    if planned.layout is Layout.BY_SOURCE:
+        distinct += ": some copies take more than a shard"
+    return _less(planned.together, other.together, other.layout) or distinct
+
+
+def _less(read: int, other: int, layout: Layout) -> str:
+    """Say what the other layout reads, if that is less."""
+    if other > read or bytes_text(other) == bytes_text(read):
+        return ""
+    return f"{bytes_text(other)} with --layout {layout.value}"
 
 
 def _write_remark(summary: PlanSummary) -> str:

@@ -183,8 +183,14 @@ def reads(layout, together, apart):
             (70, 70),
             [
                 "read 70 B each byte once",
-                "99 B each shard for itself, as on a cluster; 70 B with --layout by-source",
+                "99 B shard by shard, as on a cluster; 70 B with --layout by-source",
             ],
+        ),
+        (
+            Layout.LAYERS,
+            (80, 99),
+            (70, 70),
+            ["read 80 B 70 B with --layout by-source", "99 B shard by shard, as on a cluster"],
         ),
         (Layout.BY_SOURCE, (70, 70), (90, 99), ["read 70 B each byte once"]),
         (
