@@ -1,7 +1,7 @@
 """Outputs on the Hub: visible at once or not at all, resumed without sending a shard again."""
 
 import json
-from dataclasses import rehub_place
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -161,7 +161,7 @@ def test_a_card_that_the_hub_refuses_is_told_before_the_first_shard(hub_place: O
     texts = [text for text in plan.texts if text.name != "README.md"]
     card = TextFile(name="README.md", text="---\nbase_model: ../x\n---\n")
     with pytest.raises(StorageError, match="base_model"):
-        open_output(hub_place, rehub_place(plan, texts=(*texts, card)), OutputMode.FRESH)
+        open_output(hub_place, replace(plan, texts=(*texts, card)), OutputMode.FRESH)
 
 
 @pytest.mark.parametrize("name", ["config.json", "model-00002"])

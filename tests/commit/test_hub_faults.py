@@ -62,36 +62,36 @@ def random_fault(random: Random) -> Fault:
     )
 
 
-def failure(place: Output, plan: Plan, mode: OutputMode) -> DistexpandError | None:
+def failure(hub_place: Output, plan: Plan, mode: OutputMode) -> DistexpandError | None:
     try:
-        run_on_hub(place, plan, mode)
+        run_on_hub(hub_place, plan, mode)
     except DistexpandError as error:
         return error
     return None
 
 
-def seen(place: Output) -> dict[str, bytes]:
-    return place.files() if NAME in place.server.hub.repositories else {}
+def seen(hub_place: Output) -> dict[str, bytes]:
+    return hub_place.files() if NAME in hub_place.server.hub.repositories else {}
 
 
 @pytest.mark.parametrize("seed", range(RUNS))
 def test_whatever_fails_the_output_is_right_or_isn_t_there(
-    place: Output, plan: Plan, expected: dict[str, bytes], monkeypatch: pytest.MonkeyPatch, seed: int
+    hub_place: Output, plan: Plan, expected: dict[str, bytes], monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
     monkeypatch.setattr(_http, "time", SimpleNamespace(sleep=lambda _: None))
     random = Random(seed)
-    place.server.faults += [random_fault(random) for _ in range(random.randint(1, 4))]
+    hub_place.server.faults += [random_fault(random) for _ in range(random.randint(1, 4))]
     mode = OutputMode.FRESH
     for _ in range(MOST_TRIES):
-        failed = failure(place, plan, mode)
+        failed = failure(hub_place, plan, mode)
         if failed is None:
             break
         assert "127.0.0.1" not in failed.message
-        assert seen(place) in ({}, expected)
+        assert seen(hub_place) in ({}, expected)
         mode = OutputMode.RESUME
-    assert place.files() == expected
-    place.server.faults.clear()
-    run_on_hub(place, plan, OutputMode.RESUME)
-    assert place.files() == expected
-    assert place.branches == ["main"]
-    assert place.staged == []
+    assert hub_place.files() == expected
+    hub_place.server.faults.clear()
+    run_on_hub(hub_place, plan, OutputMode.RESUME)
+    assert hub_place.files() == expected
+    assert hub_place.branches == ["main"]
+    assert hub_place.staged == []

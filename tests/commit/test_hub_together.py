@@ -6,7 +6,7 @@ pytest.importorskip("huggingface_hub", reason="needs pip install 'distexpand[hub
 
 from distexpand.commit import hub_opening
 from distexpand.commit.committer import OutputMode
-from distexpand.commit.hub_committer import clean_hub_output
+from distexpand.commit.hub_committer import HubCommitter, clean_hub_output
 from distexpand.commit.hub_run import branch_of
 from distexpand.errors import OutputTakenError
 from distexpand.plan.model import Plan
@@ -62,15 +62,15 @@ def test_of_two_runs_that_begin_at_once_one_is_told_that_it_has_lost(
     hub_place: Output, plan: Plan, expected: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The second looks before the first has made its branch, and commits after."""
-    real = hub_opening._begun
-    firsts: list[object] = []
+    real = hub_opening._Opening._begun
+    firsts: list[HubCommitter] = []
 
     def begun(*arguments, **named):
-        monkeypatch.setattr(hub_opening, "_begun", real)
+        monkeypatch.setattr(hub_opening._Opening, "_begun", real)
         firsts.append(open_output(hub_place, plan, OutputMode.FRESH))
         return real(*arguments, **named)
 
-    monkeypatch.setattr(hub_opening, "_begun", begun)
+    monkeypatch.setattr(hub_opening._Opening, "_begun", begun)
     with pytest.raises(OutputTakenError):
         open_output(hub_place, plan, OutputMode.FRESH)
     firsts[0].close()
@@ -111,7 +111,8 @@ def test_the_end_of_a_run_waits_for_commits(
         assert committer.receipts == {}
         assert hub_place.staged == []
         publish(committer)
-    assert len(told) == 3
+        assert fault.seen == len(plan.shards) + 3 + 2
+    assert len(told) == 1
     assert "takes no more requests for now" in told[0]
     assert hub_place.files() == expected
 
