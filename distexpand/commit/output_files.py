@@ -44,6 +44,6 @@ def require_same(same: bool, *, output: str) -> None:
     """
     if not same:
         raise UsageError(
-            f"{output}: was begun with another plan (recipe, sources or shard size differ)",
+            f"{output}: was begun with another plan (recipe, sources, shard size or layout differ)",
             hint="Call with the same recipe and options, or use --overwrite to start anew.",
         )

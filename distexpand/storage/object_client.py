@@ -150,9 +150,16 @@ def _options(endpoint: str, retries: int) -> dict[str, Any]:
             "read_timeout": timedelta(seconds=patience),
             "timeout": _LONGEST_REQUEST,
             "allow_http": endpoint.startswith("http://"),
-        },
+        }
+        | _certificates(),
         "retry_config": {"max_retries": retries},
     }
+
+
+def _certificates() -> dict[str, bytes]:
+    """Return the authorities that stores' tools are told to trust; the client knows SSL_CERT_FILE itself."""
+    bundle = _first(os.environ, "AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE")
+    return {"root_certificate": Path(bundle).read_bytes()} if bundle and not Path(bundle).is_dir() else {}
 
 
 def _s3(stores: Any, address: Address, retries: int) -> Any:

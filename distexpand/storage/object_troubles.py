@@ -15,11 +15,41 @@ from distexpand.storage.object_client import HOW_TO_SIGN_IN
 
 _STATUS = re.compile(r"(?:Status|Response) \{\s*status: (\d{3})")
 _HTTP_KIND = re.compile(r"HttpError \{\s*kind: (\w+)")
-_CODE = re.compile(r"<Code>([A-Z][A-Za-z]{3,40})</Code>")
+_CODES = (
+    "AccessDenied",
+    "AccountIsDisabled",
+    "AllAccessDisabled",
+    "AuthenticationFailed",
+    "AuthorizationFailure",
+    "AuthorizationHeaderMalformed",
+    "AuthorizationPermissionMismatch",
+    "ContainerNotFound",
+    "ExpiredToken",
+    "IllegalLocationConstraintException",
+    "InternalError",
+    "InvalidAccessKeyId",
+    "InvalidAuthenticationInfo",
+    "InvalidRequest",
+    "InvalidToken",
+    "NoAuthenticationInformation",
+    "NoSuchBucket",
+    "OperationTimedOut",
+    "PermanentRedirect",
+    "PublicAccessNotPermitted",
+    "RequestTimeTooSkewed",
+    "RequestTimeout",
+    "ServerBusy",
+    "SignatureDoesNotMatch",
+    "SlowDown",
+    "TokenRefreshRequired",
+)
+"""What stores call their refusals, of those that help; anything else could stand there as well."""
+
+_CODE = re.compile(f"<Code>({'|'.join(_CODES)})</Code>")
 _NO_BUCKET = {"NoSuchBucket", "ContainerNotFound"}
 _OTHER_REGION = {"PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException"}
 _TELLS_NO_RANGE = ("RangeNotSupported", "NotPartial")
-_TELLS_TOO_LITTLE = ("MissingContentLength", "ContentRange", "UnexpectedRange", "Header {", "Redirect")
+_TELLS_TOO_LITTLE = ("MissingContentLength", "ContentRange", "UnexpectedRange", "Header {")
 
 
 class Kind(Enum):
@@ -77,7 +107,7 @@ def trouble_of(error: Exception, address: Address) -> Trouble:
             kind=Kind.HOPELESS, reason="the server's answer doesn't say which bytes of how many it gives"
         )
     if "BareRedirect" in text:
-        return _elsewhere()
+        return _elsewhere(address)
     return Trouble(
         kind=Kind.HOPELESS, reason=f"the client failed ({name})", hint=HOW_TO_SIGN_IN[address.scheme]
     )
@@ -94,7 +124,7 @@ _STATUS_OF = {
 
 def _answered(status: int, code: str, address: Address) -> Trouble:
     if code in _OTHER_REGION or status in _MOVED:
-        return _elsewhere()
+        return _elsewhere(address)
     if code in _NO_BUCKET:
         what = "container" if address.scheme == "az" else "bucket"
         return Trouble(kind=Kind.MISSING, reason=f"there is no {what} {address.root!r}")
@@ -139,7 +169,10 @@ def _unanswered(kind: str, text: str, address: Address) -> Trouble:
     told = next((meant for word, meant in _TOLD if word in text), None)
     meant = told or _BY_HTTP_KIND.get(kind) or (Kind.BROKEN, "the connection broke")
     what = "address" if address.scheme in WEB else "endpoint"
-    return Trouble(kind=meant[0], reason=meant[1], hint=f"Check the {what}, the network and the proxy.")
+    hint = f"Check the {what}, the network and the proxy."
+    if "ertificate" in text:
+        hint = "If you trust it, name a file with its authority's certificate in SSL_CERT_FILE."
+    return Trouble(kind=meant[0], reason=meant[1], hint=hint)
 
 
 _TOLD = (
@@ -154,7 +187,9 @@ _BY_HTTP_KIND = {
 }
 
 
-def _elsewhere() -> Trouble:
+def _elsewhere(address: Address) -> Trouble:
+    if address.scheme != "s3":
+        return Trouble(kind=Kind.HOPELESS, reason="the server says that it moved, but not where to")
     return Trouble(
         kind=Kind.HOPELESS,
         reason="the bucket lies in another region",

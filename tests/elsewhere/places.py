@@ -100,15 +100,16 @@ class Repositories:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebFolders:
-    """Folders of a web server; they can only be read."""
+    """Folders of a web server, or of what stands before it; they can only be read."""
 
     server: RangeServer
+    seen_at: str = ""
 
     def put(self, name: str, files: Mapping[str, bytes]) -> str:
         """Store a checkpoint and return where it is."""
         for path, raw in files.items():
             self.server.put(f"{name}/{path}", raw)
-        return f"{self.server.endpoint}/{name}"
+        return f"{self.seen_at or self.server.endpoint}/{name}"
 
 
 def same_files(found: Mapping[str, bytes], expected: Mapping[str, bytes]) -> bool:
