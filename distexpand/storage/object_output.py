@@ -1,6 +1,5 @@
 """Which way outputs take to a store: streamed to S3, by a local file to the others."""
 
-import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,9 +10,6 @@ from distexpand.storage.final_names import FinalNames
 from distexpand.storage.local import LocalOutput
 from distexpand.storage.object_files import ObjectFiles
 from distexpand.storage.s3_names import S3Names
-
-_LARGE_FILES = Path("/var/tmp")  # noqa: S108  # only a folder of a random name in it is used
-"""Where a disk is to be expected: the usual folder for temporary files is memory on many systems."""
 
 
 def is_streamed(scheme: str) -> bool:
@@ -38,10 +34,5 @@ def final_names(files: ObjectFiles, scratch: LocalOutput | None) -> Iterator[Fin
     elif scratch is not None:
         yield CopiedNames(files, scratch)
     else:
-        with tempfile.TemporaryDirectory(prefix="distexpand-", dir=_scratch_place()) as folder:
+        with tempfile.TemporaryDirectory(prefix="distexpand-") as folder:
             yield CopiedNames(files, LocalOutput(Path(folder)))
-
-
-def _scratch_place() -> Path | None:
-    chosen = any(os.environ.get(name) for name in ("TMPDIR", "TEMP", "TMP"))
-    return _LARGE_FILES if not chosen and os.access(_LARGE_FILES, os.W_OK) else None
