@@ -7,12 +7,11 @@ from botocore.exceptions import ClientError, ConnectionClosedError
 from distexpand.errors import StorageError
 from distexpand.storage.address import Address
 from distexpand.storage.object_source import ObjectSource
-from distexpand.storage.part_grid import LEAST_PART
 from distexpand.storage.s3_attempt import S3Output
 from distexpand.storage.s3_uploads import S3Uploads, upload_of
 from tests.storage.contract import noise
 
-PART = LEAST_PART
+PART = 5 << 20
 NAME = "model.safetensors"
 SOURCE = noise(6 * PART + 12_345)
 
@@ -27,7 +26,7 @@ def reader(bucket, seaweedfs):
 
 @pytest.fixture
 def output(bucket):
-    return S3Output(Address(scheme="s3", root=bucket, path="out"), shares=True)
+    return S3Output(Address(scheme="s3", root=bucket, path="out"), shares=True, least_part=PART)
 
 
 @pytest.fixture
@@ -123,7 +122,7 @@ def test_a_source_that_changed_is_not_copied(output, reader, seaweedfs, bucket):
 
 
 def test_what_is_no_object_of_the_store_shares_nothing(output, reader):
-    plain = S3Output(output.uploads.address)
+    plain = S3Output(output.uploads.address, least_part=PART)
     with output.begin(NAME, 2 * PART) as attempt, plain.begin(NAME, 2 * PART) as other:
         assert attempt.share(other, 0, 0, 2 * PART) == (0, 0)
         assert other.share(reader, 0, 5, PART) == (5, 5)
