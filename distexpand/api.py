@@ -359,9 +359,7 @@ def verify_output(
     finally:
         progress.stop()
     if record and not differences and found != manifest:
-        if not isinstance(output, Path):
-            raise NotImplementedError
-        record_manifest(output, manifest, found)
+        _record(output, manifest, found)
         manifest = found
     return VerifyReport(
         differences=tuple(differences),
@@ -372,6 +370,15 @@ def verify_output(
         notes=(*leftovers(output), *unrecorded_note(unrecorded(manifest))),
         unrecorded=unrecorded(manifest),
     )
+
+
+def _record(output: Output, before: Manifest, after: Manifest) -> None:
+    if isinstance(output, Path):
+        record_manifest(output, before, after)
+        return
+    from distexpand.commit.object_recording import record_in_store  # noqa: PLC0415  # for who needs it
+
+    record_in_store(output, before, after)
 
 
 def _start_reading(

@@ -53,7 +53,7 @@ class LeasedNames:
         """
         self._lease.require_held()
         try:
-            if self._names.give(name, attempt):
+            if self._names.give(name, attempt, size):
                 return
         except StorageError:
             # It may have been done though its answer was lost.

@@ -60,6 +60,7 @@ class ObjectCommitter:
         mode: OutputMode,
         *,
         scratch: LocalOutput | None = None,
+        shares: bool = False,
         run: str = "",
         wait: float = 0.0,
         told: Callable[[str], None] | None = None,
@@ -72,6 +73,8 @@ class ObjectCommitter:
             plan: to execute.
             mode: what may be there.
             scratch: where shards are put together, for stores that they can't be streamed to.
+            shares: whether the store may copy bytes from sources that lie in it; tensors that it
+                copies have no digests then, as those that share blocks on a disk.
             run: as for the lease, like those that follow.
             wait: seconds.
             told: gets lines for people.
@@ -101,7 +104,7 @@ class ObjectCommitter:
                 return
             self._sweeps = True
             self._begin(mode, found)
-            self.store = staging.output(self._work.folder)
+            self.store = staging.output(self._work.folder, shares=shares)
         except BaseException:
             self.close()
             raise

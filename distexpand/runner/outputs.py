@@ -55,7 +55,7 @@ def open_output(
     elif output.scheme == HUB:
         opened = _repository(plan, output, readers, mode=mode, tell=tell)
     else:
-        opened = _object_store(plan, output, readers, mode=mode, tell=tell)
+        opened = _object_store(plan, output, readers, mode=mode, clone=clone, tell=tell)
     with opened as found:
         yield found
 
@@ -108,11 +108,12 @@ def _object_store(
     readers: Sequence[RangeReader],
     *,
     mode: OutputMode,
+    clone: bool,
     tell: Callable[[str], None],
 ) -> Iterator[OpenedOutput]:
     from distexpand.commit.object_committer import ObjectCommitter  # noqa: PLC0415  # for who needs it
 
-    with ObjectCommitter(output, plan, mode, told=tell) as committer:
+    with ObjectCommitter(output, plan, mode, shares=clone, told=tell) as committer:
 
         def store(shards: Sequence[ShardPlan]) -> OutputStore:
             trial = sum(shard.size for shard in shards) >= WORTH_A_TRIAL

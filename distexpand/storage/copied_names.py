@@ -18,8 +18,9 @@ class CopiedNames:
         self._files = files
         self._scratch = scratch
 
-    def output(self, run: str) -> StagedOutput:
-        """Return where a run's attempts are begun."""
+    def output(self, run: str, *, shares: bool = False) -> StagedOutput:
+        """Return where a run's attempts are begun; what they share is a matter of the scratch folder."""
+        del shares
         return StagedOutput(self._files.address, self._scratch, run=run)
 
     def stage(self, name: str, raw: bytes, *, run: str) -> str:
@@ -35,8 +36,9 @@ class CopiedNames:
         found = self._files.attributes(staged_path(attempt))
         return found is not None and found[0] == size
 
-    def give(self, name: str, attempt: str) -> bool:
-        """Copy the staged file to its name, and remove it."""
+    def give(self, name: str, attempt: str, size: int) -> bool:
+        """Copy the staged file, which is there as a whole or not at all, to its name, and remove it."""
+        del size
         done = self._files.copy(staged_path(attempt), name)
         if done:
             with suppress(StorageError):

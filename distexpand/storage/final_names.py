@@ -33,8 +33,8 @@ class Staged:
 class FinalNames(Protocol):
     """The files of one output, staged and complete."""
 
-    def output(self, run: str) -> OutputStore:
-        """Return where a run's attempts are begun."""
+    def output(self, run: str, *, shares: bool = False) -> OutputStore:
+        """Return where a run's attempts are begun; they may share bytes with sources if `shares`."""
         ...
 
     def stage(self, name: str, raw: bytes, *, run: str) -> str:
@@ -53,7 +53,7 @@ class FinalNames(Protocol):
         """
         ...
 
-    def give(self, name: str, attempt: str) -> bool:
+    def give(self, name: str, attempt: str, size: int) -> bool:
         """Complete an attempt under its name, and say so; not if there is a file of that name.
 
         Raises:

@@ -6,6 +6,7 @@ to ask twice.
 """
 
 import random
+import threading
 import time
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -14,12 +15,16 @@ from distexpand.storage.hub_client import hub_utilities, set_time_limits
 from distexpand.storage.hub_errors import hub_error, is_passing, library_failures, root_error, status_of
 
 ATTEMPTS = 6
+_ATTEMPTS_TO_FIND_THE_HUB = 3
+"""Where it has never answered this process, there is no network more often than a broken one."""
+
 FIRST_WAIT_SECONDS = 1.0
 _LONGEST_WAIT_SECONDS = 30.0
 _LONGEST_TOLD_SECONDS = 3600.0
 _TOO_MANY = 429
 
 Answer = TypeVar("Answer")
+_has_answered = threading.Event()
 
 
 def ask(question: Callable[[], Answer], *, place: str, repository: str) -> Answer:
@@ -36,11 +41,17 @@ def ask(question: Callable[[], Answer], *, place: str, repository: str) -> Answe
     for attempt in range(ATTEMPTS):
         set_time_limits()
         try:
-            return question()
+            answer = question()
         except library_failures() as error:
-            if attempt + 1 == ATTEMPTS or not is_passing(error):
+            if status_of(error):
+                _has_answered.set()
+            attempts = ATTEMPTS if _has_answered.is_set() else _ATTEMPTS_TO_FIND_THE_HUB
+            if attempt + 1 >= attempts or not is_passing(error):
                 raise hub_error(error, place, repository) from None
             time.sleep(seconds_to_wait(error, attempt))
+        else:
+            _has_answered.set()
+            return answer
     raise AssertionError
 
 

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator
 
 from distexpand.errors import StorageError
-from distexpand.storage.object_requests import Requests, Version
+from distexpand.storage.object_requests import Requests, StoredObject, Version
 from distexpand.storage.object_troubles import changed_error
 
 HEAD_BYTES = 1 << 17
@@ -63,6 +63,11 @@ class ObjectReader:
             buffer[:] = head[offset:end]
         elif len(buffer):
             self._requests.fill(self._name, offset, buffer, known)
+
+    def stored(self) -> StoredObject | None:
+        """Return by what the store knows the version that is read, or nothing if it tells none apart."""
+        tag = self._first().tag
+        return self._requests.stored(self._name, tag) if tag and not tag.startswith("W/") else None
 
     def data_ranges(self, offset: int, length: int) -> Iterator[tuple[int, int]]:
         """Yield the range: nothing is known of holes."""

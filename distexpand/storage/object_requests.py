@@ -46,6 +46,16 @@ class Version:
         return {} if not self.tag or self.tag.startswith("W/") else {"if_match": self.tag}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredObject:
+    """A version of an object, as other calls to the same store name it."""
+
+    scheme: str
+    root: str
+    key: str
+    tag: str
+
+
 class Requests:
     """The requests to one place; safe to use from several threads at once."""
 
@@ -65,6 +75,11 @@ class Requests:
     def place(self, name: str) -> str:
         """Return what to call a file in a message."""
         return f"{self.address}/{name}" if name else str(self.address)
+
+    def stored(self, name: str, tag: str) -> StoredObject:
+        """Return how the store names a file's version."""
+        key = f"{self.address.path}/{name}" if self.address.path else name
+        return StoredObject(scheme=self.address.scheme, root=self.address.root, key=key, tag=tag)
 
     def version(self, name: str) -> Version:
         """Ask for a file's version alone.

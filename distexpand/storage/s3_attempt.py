@@ -10,8 +10,10 @@ from typing import Any, Self
 
 from distexpand.errors import StorageError
 from distexpand.storage.address import Address
+from distexpand.storage.object_reader import ObjectReader
 from distexpand.storage.part_grid import LEAST_PART, Part, PartBuffers, PartGrid, part_size
-from distexpand.storage.s3_uploads import S3Uploads
+from distexpand.storage.s3_sharing import PartCopies, shareable, whole_parts
+from distexpand.storage.s3_uploads import S3Uploads, Upload
 
 
 class S3Output:
@@ -22,6 +24,7 @@ class S3Output:
         address: Address,
         *,
         run: str = "",
+        shares: bool = False,
         least_part: int = LEAST_PART,
         client: Any = None,
     ) -> None:
@@ -30,31 +33,30 @@ class S3Output:
         Args:
             address: the output's folder.
             run: the name of the run, kept with each object.
+            shares: whether the store may copy parts from sources that lie in it.
             least_part: bytes of a part, unless a file needs larger ones.
             client: boto3's; one for the environment, if not given.
         """
-        self._uploads = S3Uploads(address, client)
+        self.uploads = S3Uploads(address, client)
         self._run = run
+        self.shares = shares
         self._least_part = least_part
-        self._buffers = PartBuffers()
+        self.buffers = PartBuffers()
         self.location = str(address)
 
     def begin(self, final_name: str, size: int) -> "S3Attempt":
         """Begin an upload of a file of `size` bytes."""
-        grid = PartGrid(size, part_size(size, least=self._least_part), self._buffers)
-        return S3Attempt(self._uploads, grid, self._buffers, final_name, run=self._run)
+        grid = PartGrid(size, part_size(size, least=self._least_part), self.buffers)
+        return S3Attempt(self, grid, self.uploads.begin(final_name, run=self._run))
 
 
 class S3Attempt:
     """An upload in progress; every byte may be given once, and only the file's beginning is read back."""
 
-    def __init__(
-        self, uploads: S3Uploads, grid: PartGrid, buffers: PartBuffers, final_name: str, *, run: str
-    ) -> None:
-        self._uploads = uploads
+    def __init__(self, output: S3Output, grid: PartGrid, upload: Upload) -> None:
+        self._output = output
         self._grid = grid
-        self._buffers = buffers
-        self._upload = uploads.begin(final_name, run=run)
+        self._upload = upload
         self._beginning = b""
         self._finished = False
         self.name = self._upload.name
@@ -63,9 +65,23 @@ class S3Attempt:
         """Do nothing: a store has room."""
 
     def share(self, source: object, source_offset: int, offset: int, length: int) -> tuple[int, int]:
-        """Share nothing."""
-        del source, source_offset, length
-        return offset, offset
+        """Have the store copy the whole parts of a range from a source that lies in it.
+
+        Raises:
+            StorageError: it doesn't copy them, and neither can they be read and sent.
+        """
+        nothing = (offset, offset)
+        stored = shareable(source) if self._output.shares else None
+        first, stop = whole_parts(self._grid, offset, length)
+        if stored is None or first >= stop or not self._grid.take_whole(first, stop):
+            return nothing
+        assert isinstance(source, ObjectReader)
+        copies = PartCopies(
+            self._output.uploads, self._upload, self._grid, source, shift=offset - source_offset
+        )
+        if not copies.copy(stored, first, stop):
+            self._output.shares = False
+        return first * self._grid.part_bytes, min(stop * self._grid.part_bytes, self._grid.size)
 
     def write(self, offset: int, buffer: memoryview) -> None:
         """Take the buffer's bytes, and send the parts that are complete with them.
@@ -106,15 +122,15 @@ class S3Attempt:
 
     def _send(self, part: Part) -> None:
         try:
-            self._uploads.put_part(self._upload, part.index + 1, part.body)
+            self._output.uploads.put_part(self._upload, part.index + 1, part.body)
         finally:
-            self._buffers.give_back(part.body)
+            self._output.buffers.give_back(part.body)
 
     def close(self) -> None:
         """Let go of it; without `finish` the upload is aborted."""
         self._grid.close()
         if not self._finished:
-            self._uploads.abort_quietly(self._upload)
+            self._output.uploads.abort_quietly(self._upload)
 
     def __enter__(self) -> Self:
         return self

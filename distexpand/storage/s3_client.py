@@ -7,6 +7,7 @@ it, and TLS guards it on the way.
 """
 
 import os
+import random
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,6 +18,9 @@ _ATTEMPTS = 8
 _CONNECT_SECONDS = 10.0
 _CONNECTIONS = 64
 """More than threads are likely to be; those that aren't used aren't opened."""
+
+_BUSY = frozenset({408, 429})
+_LONGEST_PAUSE_SECONDS = 60.0
 
 _ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
 _OWN_ENDPOINTS = (".amazonaws.com", ".amazonaws.com.cn")
@@ -70,7 +74,21 @@ def s3_client(*, hasty: bool = False) -> Any:
             f"S3: credentials or endpoint in the environment can't be used ({type(error).__name__})",
             hint=HOW_TO_SIGN_IN["s3"],
         ) from None
+    if not hasty:
+        client.meta.events.register("needs-retry.s3", _pause_of_the_busy)
     return client
+
+
+def _pause_of_the_busy(response: tuple[Any, Any] | None, attempts: int, **_: Any) -> float | None:
+    """Return how long to wait where a store asks for it by a status that AWS's own doesn't give.
+
+    boto3 knows AWS's words for it only; others' stores answer 429, and may say for how long.
+    """
+    if response is None or response[0].status_code not in _BUSY or attempts >= _ATTEMPTS:
+        return None
+    asked = response[0].headers.get("Retry-After", "")
+    backoff = min(2.0**attempts, _LONGEST_PAUSE_SECONDS) * random.uniform(0.25, 0.5)  # noqa: S311  # jitter
+    return max(backoff, min(float(asked), _LONGEST_PAUSE_SECONDS) if asked.isdecimal() else 0.0)
 
 
 def s3_error(place: str, doing: str, error: Exception) -> StorageError:

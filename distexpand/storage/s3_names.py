@@ -17,9 +17,9 @@ class S3Names:
     def __init__(self, address: Address, client: Any = None) -> None:
         self._uploads = S3Uploads(address, client)
 
-    def output(self, run: str) -> S3Output:
+    def output(self, run: str, *, shares: bool = False) -> S3Output:
         """Return where a run's attempts are begun."""
-        return S3Output(self._uploads.address, run=run, client=self._uploads.client)
+        return S3Output(self._uploads.address, run=run, shares=shares, client=self._uploads.client)
 
     def stage(self, name: str, raw: bytes, *, run: str) -> str:
         """Upload a small file as one part."""
@@ -36,12 +36,13 @@ class S3Names:
         parts = self._uploads.parts(upload_of(name, attempt))
         return parts is not None and sum(length for length, _ in parts.values()) == size
 
-    def give(self, name: str, attempt: str) -> bool:
-        """Complete an upload."""
+    def give(self, name: str, attempt: str, size: int) -> bool:
+        """Complete an upload of the parts that it has now, if those are all bytes."""
         upload = upload_of(name, attempt)
         parts = self._uploads.parts(upload)
-        if parts is None:
-            raise StorageError(f"{self._uploads.address}/{name}: its upload is gone")
+        if parts is None or sum(length for length, _ in parts.values()) != size:
+            gone = "is gone" if parts is None else "isn't whole"
+            raise StorageError(f"{self._uploads.address}/{name}: its upload {gone}")
         return self._uploads.complete(upload, parts)
 
     def made(self, name: str) -> Made | None:

@@ -13,6 +13,7 @@ from typing import Any
 from distexpand.errors import StorageError
 from distexpand.storage.address import Address
 from distexpand.storage.final_names import Made
+from distexpand.storage.object_requests import StoredObject
 from distexpand.storage.s3_client import error_code, s3_client, s3_error, s3_errors
 
 _TOKEN, _RUN = "distexpand-attempt", "distexpand-run"
@@ -87,30 +88,27 @@ class S3Uploads:
         """
         self._call("upload", upload.path, "upload_part", UploadId=upload.id, PartNumber=number, Body=body)
 
-    def copy_part(
-        self, upload: Upload, number: int, source: tuple[str, str, str], offset: int, length: int
-    ) -> None:
+    def copy_part(self, upload: Upload, number: int, source: StoredObject, offset: int, length: int) -> None:
         """Have the store copy a part from another object.
 
         Args:
             upload: gets the part.
             number: counts from 1.
-            source: bucket, key and ETag of the object.
+            source: the object.
             offset: in bytes, where the part begins in it.
             length: in bytes.
 
         Raises:
-            StorageError: it can't, or the object has another ETag by now.
+            StorageError: it can't, or the object has changed.
         """
-        bucket, key, etag = source
         self._call(
             "copy a part of",
             upload.path,
             "upload_part_copy",
             UploadId=upload.id,
             PartNumber=number,
-            CopySource={"Bucket": bucket, "Key": key},
-            CopySourceIfMatch=etag,
+            CopySource={"Bucket": source.root, "Key": source.key},
+            CopySourceIfMatch=source.tag,
             CopySourceRange=f"bytes={offset}-{offset + length - 1}",
         )
 

@@ -36,10 +36,10 @@ def _taken_over_before(zombie, named, take_over):
     names = zombie._names._names
     give = names.give
 
-    def giving(name, attempt):
+    def giving(name, *rest):
         if name == named:
             take_over()
-        return give(name, attempt)
+        return give(name, *rest)
 
     names.give = giving
 
@@ -90,8 +90,8 @@ def test_a_file_that_it_named_in_time_is_seen(other_plan, other_expected, place,
     names = zombie._names._names
     give = names.give
 
-    def giving(name, attempt):
-        done = give(name, attempt)
+    def giving(name, *rest):
+        done = give(name, *rest)
         if name == named:
             take_over()
         return done
