@@ -13,6 +13,7 @@ from distexpand.errors import DistexpandError, StorageError
 from distexpand.storage.hub_client import hub_library, is_logged_in, page_of
 
 _SECRET = re.compile(r"\w+://\S+|\bhf_\w+|\bBearer\s+\S+", re.IGNORECASE)
+_CODE = re.compile(r"<Code>([A-Za-z]{3,40})</Code>")
 _MOST_SAID = 300
 
 BUSY = frozenset({408, 429, 500, 502, 503, 504})
@@ -121,7 +122,9 @@ def _missing(_: Any, place: str, repository: str) -> HubError:
 
 def _refused(error: Any, place: str, repository: str) -> HubError:
     status = status_of(error)
-    said = without_secrets(str(error.server_message or ""))
+    said = _said(error)
+    if not str(error.response.url).startswith(page_of("")):
+        return HubError(f"{place}: the host of large files answered {status}{said}")
     if status == 401 and not is_logged_in():  # noqa: PLR2004
         return _missing(error, place, repository)
     if status == 401:  # noqa: PLR2004
@@ -131,15 +134,25 @@ def _refused(error: Any, place: str, repository: str) -> HubError:
         )
     if status == 403:  # noqa: PLR2004
         return HubError(
-            f"{place}: your login isn't allowed to do this" + (f": {said}" if said else ""),
+            f"{place}: your login isn't allowed to do this{said}",
             hint=f"Use a token that may, or ask for access at {page_of(repository)}",
         )
     if status == 429:  # noqa: PLR2004
         return HubError(
-            f"{place}: the Hub takes no more requests for now" + (f": {said}" if said else ""),
+            f"{place}: the Hub takes no more requests for now{said}",
             hint="Call again later; those who are logged in may ask more often.",
         )
-    return HubError(f"{place}: the Hub answered {status}" + (f": {said}" if said else ""))
+    return HubError(f"{place}: the Hub answered {status}{said}")
+
+
+def _said(error: Any) -> str:
+    """Return the reason that the server gave; of a store's markup, which holds signatures, the code alone."""
+    text = str(error.server_message or "")
+    if "<" in text:
+        code = _CODE.search(text)
+        text = code[1] if code else ""
+    said = without_secrets(text)
+    return f": {said}" if said else ""
 
 
 def _no_revision(_: Any, place: str, repository: str) -> HubError:

@@ -90,6 +90,17 @@ def test_an_upload_that_fails_is_gone_on_with(
     assert hub_place.files() == expected
 
 
+def test_what_the_host_of_large_files_says_isn_t_repeated(hub_place: Output, plan: Plan) -> None:
+    said = b"<Error><Code>SignatureDoesNotMatch</Code><SignatureProvided>secret</SignatureProvided></Error>"
+    hub_place.server.faults.append(Fault(route="upload", answer=Answer(status=403, body=said)))
+    with pytest.raises(StorageError) as failed:
+        run_on_hub(hub_place, plan)
+    assert failed.value.message == (
+        "hf://ann/big: the host of large files answered 403: SignatureDoesNotMatch"
+    )
+    assert "secret" not in str(failed.value.__cause__) + failed.value.hint
+
+
 def test_a_shard_that_was_sent_but_not_committed_isn_t_sent_again(
     hub_place: Output, plan: Plan, expected: dict[str, bytes]
 ) -> None:

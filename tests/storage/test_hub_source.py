@@ -197,7 +197,7 @@ def test_no_network(hub):
         {"times": 2, "answer": rate_limited(0)},
         {"times": 1, "answer": rate_limited(0, header="Retry-After")},
         {"times": 2, "answer": Answer(status=503)},
-        {"times": 1, "spoil": stalled(4)},
+        {"times": 1, "spoil": stalled(2)},
     ],
     ids=["lost", "limit", "after", "down", "hangs"],
 )
