@@ -30,6 +30,7 @@ from distexpand.storage.address import Address
 from distexpand.storage.local import WORK_DIRECTORY
 from distexpand.storage.object_files import ObjectFiles, Stored
 
+_LOOKS = 3
 LEASE_PATH = f"{WORK_DIRECTORY}/lease.json"
 
 
@@ -158,11 +159,18 @@ class ObjectLease:
             self._own = after
 
     def _replaced(self, after: LeaseRecord) -> bool:
-        """Replace the version that is there, if it is ours: of an earlier beat the answer may be lost."""
-        found = self._files.read(LEASE_PATH)
-        if found is None or _key(found) != self._own.key:
-            return False
-        return self._files.replace(LEASE_PATH, _encoded(after), found.version) is not None
+        """Replace the version that is there, if it is ours: of an earlier beat the answer may be lost.
+
+        A refusal says that this version is gone, which may have been told wrongly; whose the lease
+        is, it itself says.
+        """
+        for _ in range(_LOOKS):
+            found = self._files.read(LEASE_PATH)
+            if found is None or _key(found) != self._own.key:
+                return False
+            if self._files.replace(LEASE_PATH, _encoded(after), found.version) is not None:
+                return True
+        return False
 
 
 def take(
