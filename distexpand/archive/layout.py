@@ -55,7 +55,7 @@ class Cut(NamedTuple):
     widths: Widths
 
 
-def cut_file(reader: RangeReader, name: str, *, frame_bytes: int = FRAME_BYTES) -> Iterator[Cut]:
+def cut_file(reader: RangeReader, name: str) -> Iterator[Cut]:
     """Yield what becomes the frames of a file, in order and without gaps.
 
     A file that isn't what its name says is cut like any other bytes: to judge it isn't this
@@ -64,7 +64,7 @@ def cut_file(reader: RangeReader, name: str, *, frame_bytes: int = FRAME_BYTES) 
     Raises:
         StorageError: the file can't be read.
     """
-    return _cut(_joined(_filled(_tensors(reader, name), reader.size), frame_bytes), frame_bytes)
+    return _cut(_joined(_filled(_tensors(reader, name), reader.size)))
 
 
 def _tensors(reader: RangeReader, name: str) -> list[Run]:
@@ -117,11 +117,11 @@ def _filled(runs: Iterable[Run], size: int) -> Iterator[Run]:
         yield Run(position, size - position, UNKNOWN, "")
 
 
-def _joined(runs: Iterable[Run], frame_bytes: int) -> Iterator[Run]:
+def _joined(runs: Iterable[Run]) -> Iterator[Run]:
     """Yield runs, small ones that may share a frame as one."""
     waiting: Run | None = None
     for run in runs:
-        if waiting is not None and _may_join(waiting, run, frame_bytes):
+        if waiting is not None and _may_join(waiting, run):
             waiting = waiting._replace(length=waiting.length + run.length)
             continue
         if waiting is not None:
@@ -131,17 +131,17 @@ def _joined(runs: Iterable[Run], frame_bytes: int) -> Iterator[Run]:
         yield waiting
 
 
-def _may_join(first: Run, then: Run, frame_bytes: int) -> bool:
+def _may_join(first: Run, then: Run) -> bool:
     alike = (first.widths, first.layer) == (then.widths, then.layer)
     return (
         alike
         and first.widths.known
-        and first.length < min(LEAST_FRAME_BYTES, frame_bytes)
-        and first.length + then.length <= frame_bytes
+        and first.length < LEAST_FRAME_BYTES
+        and first.length + then.length <= FRAME_BYTES
     )
 
 
-def _cut(runs: Iterable[Run], frame_bytes: int) -> Iterator[Cut]:
+def _cut(runs: Iterable[Run]) -> Iterator[Cut]:
     for run in runs:
-        for offset in range(run.offset, run.offset + run.length, frame_bytes):
-            yield Cut(offset, min(frame_bytes, run.offset + run.length - offset), run.widths)
+        for offset in range(run.offset, run.offset + run.length, FRAME_BYTES):
+            yield Cut(offset, min(FRAME_BYTES, run.offset + run.length - offset), run.widths)

@@ -19,8 +19,8 @@ import xxhash
 
 from distexpand.archive.container import Container
 from distexpand.formats.dense_index import encode_dense_index
-from distexpand.formats.packed_frames import PackedFrame
-from distexpand.formats.seek_table import SKIPPABLE_HEADER, encode_seek_table, padding
+from distexpand.formats.packed_frames import CHECKSUM_BYTES, PackedFrame
+from distexpand.formats.seek_table import PADDING_CHECKSUM, SKIPPABLE_HEADER, encode_seek_table, padding
 from distexpand.plan.congruence import SHARED_BLOCK
 
 LEAST_SHARED_BYTES = 16 * SHARED_BLOCK
@@ -60,6 +60,7 @@ class _Place(NamedTuple):
     path: Path
     offset: int
     parts: tuple[int, ...]
+    checksum: bytes
 
 
 class PlainShelf:
@@ -68,7 +69,7 @@ class PlainShelf:
     def __init__(self) -> None:
         self.repeated = 0
         self._places: dict[FrameKey, _Place] = {}
-        self._sizes: list[tuple[int, int]] = []
+        self._table: list[tuple[int, int, bytes]] = []
         self._container: Container
         self._number = 0
 
@@ -77,32 +78,32 @@ class PlainShelf:
 
     def begin(self, container: Container, number: int) -> None:
         """Begin with a file's container."""
-        self._container, self._number, self._sizes = container, number, []
+        self._container, self._number, self._table = container, number, []
 
     def place(self, key: FrameKey, parts: Sequence[bytes]) -> None:
         """Write a frame, or copy it."""
-        before = self._places.get(key)
-        length = sum(before.parts) if before else len(parts[0])
+        place = self._places.get(key)
+        length = sum(place.parts) if place else len(parts[0])
         self._align(length)
-        offset = self._container.size
-        if before:
-            self._container.append_from(before.path, before.offset, length)
+        if place:
+            self._container.append_from(place.path, place.offset, length)
             self.repeated += key.length
         else:
+            place = _place(self._container, self._number, parts)
+            self._places[key] = place
             self._container.append(parts[0])
-            self._places[key] = _Place(self._number, self._container.path, offset, (length,))
-        self._sizes.append((length, key.length))
+        self._table.append((length, key.length, place.checksum))
 
     def _align(self, length: int) -> None:
         gap = -self._container.size % SHARED_BLOCK
         if gap and length >= LEAST_SHARED_BYTES:
             gap += SHARED_BLOCK if gap < SKIPPABLE_HEADER.size else 0
             self._container.append(padding(gap))
-            self._sizes.append((gap, 0))
+            self._table.append((gap, 0, PADDING_CHECKSUM))
 
     def end(self) -> str:
         """Write the seek table."""
-        return _ended(self._container, encode_seek_table(self._sizes))
+        return _ended(self._container, encode_seek_table(self._table))
 
 
 class DenseShelf:
@@ -128,8 +129,7 @@ class DenseShelf:
         if place:
             self.repeated += key.length
         else:
-            sizes = tuple(len(part) for part in parts)
-            place = _Place(self._number, self._container.path, self._container.size, sizes)
+            place = _place(self._container, self._number, parts)
             self._places[key] = place
             for part in parts:
                 self._container.append(part)
@@ -140,6 +140,12 @@ class DenseShelf:
     def end(self) -> str:
         """Write the index."""
         return _ended(self._container, encode_dense_index(self._frames))
+
+
+def _place(container: Container, number: int, parts: Sequence[bytes]) -> _Place:
+    """Return where parts will be that are appended next."""
+    sizes = tuple(len(part) for part in parts)
+    return _Place(number, container.path, container.size, sizes, parts[-1][-CHECKSUM_BYTES:])
 
 
 def _ended(container: Container, index: bytes) -> str:

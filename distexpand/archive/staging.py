@@ -127,7 +127,7 @@ class StagedDirectory:
         Raises:
             UsageError: a file was changed since.
         """
-        if not self._list.exists():
+        if not os.path.exists(self._list):  # noqa: PTH110  # false, not an error, for a name too long
             return []
         try:
             placed = [record(_Placed, entry) for entry in json.loads(self._list.read_bytes())]
@@ -165,12 +165,14 @@ class StagedDirectory:
             raise storage_error("remove", self._work, error) from None
 
     def _let_go(self) -> None:
-        with contextlib.suppress(OSError):
-            (self._target / WORK_DIRECTORY / "lock").unlink()
-            (self._target / WORK_DIRECTORY).rmdir()
-            if self._is_new:
-                self._target.rmdir()  # refused by the system unless it is empty
-        os.close(self._lock)
+        try:
+            with contextlib.suppress(OSError):
+                (self._target / WORK_DIRECTORY / "lock").unlink()
+                (self._target / WORK_DIRECTORY).rmdir()
+                if self._is_new:
+                    self._target.rmdir()  # refused by the system unless it is empty
+        finally:
+            os.close(self._lock)
 
     def __enter__(self) -> Self:
         return self

@@ -14,14 +14,17 @@ FRAME_BYTES = 8 * 1024 * 1024
 MOST_FRAME_BYTES = 8 * FRAME_BYTES
 """The most that is believed of an archive made by others."""
 
+CHECKSUM_BYTES = 4
+"""Of a zstd frame: the lowest bytes of the XXH64 of what it holds, little-endian."""
+
 
 class PackedFrame(NamedTuple):
     """One frame.
 
     `length` bytes at `offset` of the file that was packed, from `packed_offset` of container
     number `container` on, as zstd frames of `parts` bytes one after the other: one frame of the
-    bytes themselves, or one for each byte plane. `digest` is the xxh3-128 of the file's bytes,
-    empty in a form that has none.
+    bytes themselves, or one for each byte plane. `digest` is the xxh3-128 of the file's bytes, or
+    the checksum of `CHECKSUM_BYTES` that ends the one zstd frame, or empty where nothing is known.
 
     A tuple for the same reason as `TensorHeader`.
     """

@@ -3,15 +3,18 @@
 A plain decoder skips the table and sees frames one after the other, so that
 `zstd -d` restores the file; a reader that knows it finds the frames of a range
 without the others. Padding between frames is listed as frames that hold
-nothing. Source: contrib/seekable_format/zstd_seekable_compression_format.md of
-zstd. Rejected: an index in a file of its own, which gets lost.
+nothing. Each frame's checksum stands in the table too, so that a digest of the
+table alone tells two files from one another. Source: "Zstandard Seekable
+Format" in zstd's contrib/seekable_format. Rejected: an index in a file of its
+own, which gets lost.
 """
 
 import struct
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 from distexpand.errors import CheckpointError
-from distexpand.formats.packed_frames import MOST_FRAME_BYTES, PackedFrame
+from distexpand.formats.packed_frames import CHECKSUM_BYTES, MOST_FRAME_BYTES, PackedFrame
 
 SKIPPABLE_HEADER = struct.Struct("<II")
 """Magic number and the bytes that follow, of every skippable frame."""
@@ -23,9 +26,13 @@ _PADDING_MAGIC = 0x184D2A50
 _TABLE_MAGIC = 0x184D2A5E
 _FOOTER_MAGIC = 0x8F92EAB1
 _ENTRY = struct.Struct("<II")
-_CHECKED_ENTRY = struct.Struct("<III")
+_CHECKED_ENTRY = struct.Struct("<II4s")
 _CHECKSUMS = 0x80
 _RESERVED = 0x7C
+
+
+PADDING_CHECKSUM = (0x51D8E999).to_bytes(CHECKSUM_BYTES, "little")
+"""Of nothing."""
 
 
 def padding(length: int) -> bytes:
@@ -33,11 +40,11 @@ def padding(length: int) -> bytes:
     return SKIPPABLE_HEADER.pack(_PADDING_MAGIC, length - SKIPPABLE_HEADER.size).ljust(length, b"\0")
 
 
-def encode_seek_table(sizes: Iterable[tuple[int, int]]) -> bytes:
-    """Return the table of frames of so many compressed and decompressed bytes."""
-    entries = [_ENTRY.pack(packed, length) for packed, length in sizes]
-    footer = FOOTER.pack(len(entries), 0, _FOOTER_MAGIC)
-    length = len(entries) * _ENTRY.size + len(footer)
+def encode_seek_table(frames: Iterable[tuple[int, int, bytes]]) -> bytes:
+    """Return the table of frames of so many compressed and decompressed bytes, with their checksums."""
+    entries = [_CHECKED_ENTRY.pack(*frame) for frame in frames]
+    footer = FOOTER.pack(len(entries), _CHECKSUMS, _FOOTER_MAGIC)
+    length = len(entries) * _CHECKED_ENTRY.size + len(footer)
     return b"".join([SKIPPABLE_HEADER.pack(_TABLE_MAGIC, length), *entries, footer])
 
 
@@ -73,14 +80,14 @@ def parse_seek_table(raw: bytes, *, file_size: int, container: int, origin: str)
 
 
 def _frames(
-    entries: Iterable[tuple[int, ...]], container: int, end: int, origin: str
+    entries: Iterable[tuple[Any, ...]], container: int, end: int, origin: str
 ) -> Iterator[PackedFrame]:
     offset = position = 0
-    for packed, length, *_ in entries:
+    for packed, length, *checksum in entries:
         if length > MOST_FRAME_BYTES:
             raise _damaged(origin, f"the seek table has a frame of {length} bytes")
         if length:
-            yield PackedFrame(offset, length, container, position, (packed,), b"")
+            yield PackedFrame(offset, length, container, position, (packed,), b"".join(checksum))
         offset, position = offset + length, position + packed
     if position != end:
         raise _damaged(origin, f"the seek table ends its frames at byte {position}, the file at {end}")
