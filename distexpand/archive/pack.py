@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import xxhash
 
+from distexpand.archive.buffers import FrameBuffers
 from distexpand.archive.coding import Coder
 from distexpand.archive.container import Container
 from distexpand.archive.layout import UNKNOWN, Cut, cut_file
@@ -160,6 +161,7 @@ class _Packer:
         self._coder = coder
         self._names = list(files)
         self._open: dict[int, RangeReader] = {}
+        self._buffers = FrameBuffers()
 
     def run(self, folder: Path, *, threads: int, stop: Stop, progress: ProgressSink) -> None:
         """Write every file's stand-in to a folder, by its number."""
@@ -191,7 +193,7 @@ class _Packer:
                 yield _Work(number, reader, cut)
 
     def _encode(self, work: _Work) -> _Done:
-        raw = memoryview(bytearray(work.cut.length))
+        raw = self._buffers.take(work.cut.offset, work.cut.length)
         work.reader.read_into(work.cut.offset, raw)
         key = FrameKey(xxhash.xxh3_128_digest(raw), len(raw))
         # Frames that are written by now needn't be compressed; those that are under way will be twice.
@@ -209,6 +211,7 @@ class _Packer:
                 if frame.raw:
                     self.shelf.place(frame.key, frame.parts)
                 progress.advance(len(frame.raw))
+                self._buffers.give_back(frame.raw)
             reader = self._open.pop(number)
             reader.check_unchanged()
             reader.close()

@@ -10,13 +10,27 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from distexpand.errors import UsageError
+from distexpand.storage.io_path import choose_reading
 from distexpand.storage.local import WORK_DIRECTORY
 from distexpand.storage.local_reader import LocalReader
 from distexpand.storage.os_errors import storage_error
-from distexpand.storage.way import Way
 
 _LEFT_OUT = frozenset({".git", ".cache"})
 """Folders of tools, not of the model: a repository's history, and what a download remembers."""
+
+_LARGE_BYTES = 16 * 1024 * 1024
+"""To find out how it is read costs a reading of its own."""
+
+
+def refuse_inside(output: Path, source: Path) -> None:
+    """Check that what is written doesn't lie in what is read.
+
+    Raises:
+        UsageError: it does, or is the same.
+    """
+    target, read = output.resolve(), source.resolve()
+    if target == read or read in target.parents:
+        raise UsageError(f"{output}: lies in {source}", hint="Choose a directory outside it.")
 
 
 class LocalTree:
@@ -43,9 +57,10 @@ class LocalTree:
             raise storage_error("list", error.filename or self._root, error) from None
 
     def open(self, path: str) -> LocalReader:
-        """Open a file; what was read of it leaves the page cache."""
+        """Open a file, a large one to be read in the way that suits its file system."""
         reader = LocalReader(self._root / path)
-        reader.read_by(Way.BUFFERED)
+        if reader.size >= _LARGE_BYTES:
+            choose_reading([reader], trial=False)
         return reader
 
     def _below(self, folder: Path, prefix: str) -> Iterator[tuple[str, int]]:

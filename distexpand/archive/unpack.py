@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import xxhash
 
+from distexpand.archive.buffers import FrameBuffers
 from distexpand.archive.pipeline import Stop, in_order
 from distexpand.archive.room import check_room_to_unpack
 from distexpand.archive.staging import StagedDirectory
@@ -17,6 +18,7 @@ from distexpand.errors import CheckpointError, UsageError
 from distexpand.formats.archive_index import ARCHIVE_NAME
 from distexpand.runner.progress import ProgressSink
 from distexpand.storage.archive_source import ArchiveSource, is_archive
+from distexpand.storage.io_path import choose_writing
 from distexpand.storage.local import WORK_DIRECTORY
 from distexpand.storage.local_attempt import LocalAttempt
 from distexpand.storage.ranges import RangeReader, SourceStore
@@ -94,6 +96,8 @@ class _Unpacker:
         self._folder = folder
         self._files = source.index.files
         self._open: dict[int, tuple[RangeReader, LocalAttempt]] = {}
+        self._buffers = FrameBuffers()
+        self._way = choose_writing(folder, trial=False).way
 
     def run(self, *, threads: int, stop: Stop, progress: ProgressSink) -> None:
         """Write every file; each is checked and synced before the next is over."""
@@ -116,13 +120,13 @@ class _Unpacker:
         """Yield what is to be done, opening file after file."""
         for number, file in enumerate(self._files):
             reader = self._source.open(file.name)
-            attempt = LocalAttempt(self._folder / str(number), file.size)
+            attempt = LocalAttempt(self._folder / str(number), file.size, way=self._way)
             self._open[number] = reader, attempt
             for offset, length in self._source.whole_frames(file.name):
                 yield _Work(number, reader, attempt, offset, length)
 
     def _restore(self, work: _Work) -> memoryview:
-        raw = memoryview(bytearray(work.length))
+        raw = self._buffers.take(work.offset, work.length)
         work.reader.read_into(work.offset, raw)
         work.attempt.write(work.offset, raw)
         return raw
@@ -134,6 +138,7 @@ class _Unpacker:
         for _, raw in frames:
             digest.update(raw)
             progress.advance(len(raw))
+            self._buffers.give_back(raw)
         if digest.hexdigest() != file.digest:
             raise CheckpointError(
                 f"{self._source.location}/{self._source.index.packed_name(file)}: "

@@ -36,12 +36,13 @@ def pack_command(
     tensor can be read without the rest. OUT stays as it is.
     """
     from distexpand.archive.pack import pack_checkpoint
-    from distexpand.archive.tree import LocalTree
+    from distexpand.archive.tree import LocalTree, refuse_inside
     from distexpand.formats.archive_index import Form
     from distexpand.report.progress import progress_display
     from distexpand.report.sizes import bytes_text, plural
 
     source = LocalTree(out)
+    refuse_inside(archive, out)
     started = time.monotonic()
     with stopping_on_signals() as stop:
         packed = pack_checkpoint(
@@ -87,11 +88,13 @@ def pack_command(
 @json_option
 def unpack_command(archive: Path, out: Path, threads: int, quiet: bool, as_json: bool) -> None:
     """Restore every file of ARCHIVE in the directory OUT, byte for byte and checked by its digest."""
+    from distexpand.archive.tree import refuse_inside
     from distexpand.archive.unpack import unpack_checkpoint
     from distexpand.report.progress import progress_display
     from distexpand.report.sizes import bytes_text, plural
     from distexpand.storage.local import LocalSource
 
+    refuse_inside(out, archive)
     started = time.monotonic()
     with stopping_on_signals() as stop:
         unpacked = unpack_checkpoint(

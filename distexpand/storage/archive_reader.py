@@ -1,12 +1,12 @@
 """A file of an archive as an open source: ranges of the original, decompressed frame by frame.
 
-Frames that lie together are read together. What a range needs of a frame that
-it doesn't need whole is kept for the range beside it; a frame that is needed
-whole is decompressed and forgotten.
+A frame that a range needs a part of is kept for the range beside it, so that it
+is read and decompressed once. Frames that are needed whole are read together
+where they lie together, decompressed, and forgotten.
 """
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 
 from distexpand.errors import CheckpointError, StorageError
@@ -91,20 +91,33 @@ class ArchiveReader:
         end = offset + len(buffer)
         if offset < 0 or end > self.size:
             raise StorageError(f"{self._origin}: bytes {offset} to {end} of a file of {self.size}")
-        for frames in _neighbours(self._table.touched(offset, len(buffer))):
-            packed = _Packed(self._container(frames[0].container), frames)
+        whole: list[PackedFrame] = []
+        for frame in self._table.touched(offset, len(buffer)):
+            if offset <= frame.offset and _end(frame) <= end:
+                whole.append(frame)
+                continue
+            raw = self._cache.get((self._key, frame.offset), partial(self._read, frame))
+            start, stop = max(offset, frame.offset), min(end, _end(frame))
+            buffer[start - offset : stop - offset] = raw[start - frame.offset : stop - frame.offset]
+        for frames in _neighbours(whole):
+            packed, begin = self._packed(frames), frames[0].packed_offset
             for frame in frames:
-                raw = self._raw(frame, packed, whole=offset <= frame.offset and _end(frame) <= end)
-                start, stop = max(offset, frame.offset), min(end, _end(frame))
-                buffer[start - offset : stop - offset] = raw[start - frame.offset : stop - frame.offset]
+                raw = self._decoded(frame, packed[frame.packed_offset - begin :])
+                buffer[frame.offset - offset : _end(frame) - offset] = raw
 
-    def _raw(self, frame: PackedFrame, packed: "_Packed", *, whole: bool) -> Bytes:
-        make = partial(self._decoded, frame, packed)
-        return make() if whole else self._cache.get((self._key, frame.offset), make)
+    def _read(self, frame: PackedFrame) -> Bytes:
+        return self._decoded(frame, self._packed([frame]))
 
-    def _decoded(self, frame: PackedFrame, packed: "_Packed") -> Bytes:
+    def _packed(self, frames: Sequence[PackedFrame]) -> memoryview:
+        """Return what lies in a container from the first frame to the end of the last."""
+        begin, last = frames[0].packed_offset, frames[-1]
+        packed = memoryview(bytearray(last.packed_offset + last.packed_length - begin))
+        self._container(last.container).read_into(begin, packed)
+        return packed
+
+    def _decoded(self, frame: PackedFrame, packed: memoryview) -> Bytes:
         try:
-            return decode_frame(frame, packed.of(frame))
+            return decode_frame(frame, packed[: frame.packed_length])
         except ValueError as error:
             raise StorageError(
                 f"{self._origin}: the frame of bytes {frame.offset} to {_end(frame)}: {error}", hint=DAMAGED
@@ -134,25 +147,7 @@ class ArchiveReader:
             self._taken.clear()
 
 
-class _Packed:
-    """What neighbouring frames lie in, read when the first of them is asked for."""
-
-    def __init__(self, container: RangeReader, frames: Sequence[PackedFrame]) -> None:
-        self._container = container
-        self._begin = frames[0].packed_offset
-        self._length = frames[-1].packed_offset + frames[-1].packed_length - self._begin
-        self._bytes: memoryview | None = None
-
-    def of(self, frame: PackedFrame) -> memoryview:
-        """Return the bytes of one of them."""
-        if self._bytes is None:
-            self._bytes = memoryview(bytearray(self._length))
-            self._container.read_into(self._begin, self._bytes)
-        start = frame.packed_offset - self._begin
-        return self._bytes[start : start + frame.packed_length]
-
-
-def _neighbours(frames: Iterator[PackedFrame]) -> Iterator[list[PackedFrame]]:
+def _neighbours(frames: Iterable[PackedFrame]) -> Iterator[list[PackedFrame]]:
     """Yield frames in order, those together that are worth one reading."""
     together: list[PackedFrame] = []
     for frame in frames:

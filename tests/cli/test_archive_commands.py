@@ -62,6 +62,8 @@ def test_wrong_calls_are_errors_in_words(cli, model, tmp_path):
     again = cli("pack", model, archive)
     assert (again.code, "isn't empty" in again.err) == (2, True)
     assert "archive already" in cli("pack", archive, tmp_path / "b").err
+    assert "lies in" in cli("pack", model, model / "archive").err
+    assert "lies in" in cli("unpack", archive, archive).err
     assert cli("pack", model, tmp_path / ("x" * 300)).code == 1
     assert cli("pack", model, archive, "--level", "99").code == 2
 
