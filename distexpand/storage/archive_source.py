@@ -79,6 +79,14 @@ class ArchiveSource:
             number, self._table(number), self._containers, self._cache, origin=self._origin(number)
         )
 
+    def frames(self, path: str) -> FrameTable:
+        """Return where the frames of a packed file lie.
+
+        Raises:
+            CheckpointError: what the archive holds of the file is damaged.
+        """
+        return self._table(self._numbers[path])
+
     def whole_frames(self, path: str) -> Iterator[tuple[int, int]]:
         """Yield offset and length of parts that cover a file in order, each of whole frames.
 

@@ -90,7 +90,7 @@ def test_a_tensor_is_read_from_its_frames_alone(archive):
         )
         touched = [
             frame
-            for frame in source._tables[1].frames
+            for frame in source.frames("model.safetensors").frames
             if frame.offset < tensor.offset + tensor.length and tensor.offset < frame.offset + frame.length
         ]
         assert sum(frame.length for frame in touched) <= tensor.length + FRAME_BYTES
@@ -125,7 +125,7 @@ def test_neighbouring_ranges_read_and_decompress_a_frame_once(archive, monkeypat
         )
         assert b"".join(parts) == raw
     reader.close()
-    assert sorted(decoded) == sorted(source._tables[1].frames)
+    assert sorted(decoded) == sorted(source.frames("model.safetensors").frames)
     assert sum(store.read.values()) == sum(frame.packed_length for frame in decoded)
 
 
@@ -144,9 +144,8 @@ def test_containers_are_open_once_and_only_while_they_are_needed(archive):
 
 def test_equal_frames_are_named_not_stored_in_the_dense_form(archive, form):
     source = ArchiveSource(LocalSource(archive))
-    for number, name in enumerate(source.files()):
-        source.open(name).close()
-        frames = source._tables[number].frames
+    for name in source.files():
+        frames = source.frames(name).frames
         places = {(frame.container, frame.packed_offset) for frame in frames}
         assert len(frames) - len(places) == (14 if form is Form.DENSE else 0)
 
