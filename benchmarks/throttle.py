@@ -93,6 +93,10 @@ class ThrottledAttempt:
         """Ask the attempt."""
         self._attempt.reserve(offset, length)
 
+    def leave_zero(self, offset: int, length: int) -> None:
+        """Tell the attempt: nothing passes."""
+        self._attempt.leave_zero(offset, length)
+
     def read_into(self, offset: int, buffer: memoryview) -> None:
         """Read back without waiting: it is the header alone."""
         self._attempt.read_into(offset, buffer)

@@ -24,7 +24,7 @@ from typing import Any
 import torch
 
 from benchmarks import measure
-from distexpand.engine.blocks import Block, cut_blocks, slice_operation
+from distexpand.engine.blocks import Block, cut_pieces, slice_operation
 from distexpand.engine.fill import STEP_BYTES, Workspace, fill_block
 from distexpand.engine.torch_library import torch_dtype
 from distexpand.engine.transforms import apply_transform
@@ -220,10 +220,11 @@ def _terms(operation: Elementwise) -> list[tuple[Term, int]]:
 
 
 def _blocks(operation: Elementwise) -> list[Block]:
-    """Return the blocks of a shard that holds nothing but the operation's tensor, its header left out."""
+    """Return the blocks, of a piece each, of a shard that holds nothing but the operation's tensor."""
     raw = encode_header([("t", operation.target, (operation.length * 8 // operation.target.bits,))], {})
     header = parse_header(raw, file_size=len(raw) + operation.length, origin="t")
-    return list(cut_blocks(header, [replace(operation, offset=len(raw))]))
+    pieces = cut_pieces(header, [replace(operation, offset=len(raw))])
+    return [Block(offset=piece.offset, length=piece.length, pieces=(piece,)) for piece in pieces]
 
 
 def _random(count: int, dtype: DType, seed: int) -> torch.Tensor:

@@ -6,6 +6,7 @@ What the command line does, as functions: nothing here prints, asks or exits.
 import threading
 from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ from distexpand.commit.committer import OutputMode
 from distexpand.commit.manifest import MANIFEST_NAME, Manifest
 from distexpand.commit.occupied import refuse_output_in_source
 from distexpand.commit.recording import record_manifest
+from distexpand.engine.sharing import groups_that_share
 from distexpand.engine.space import peak_memory_bytes
 from distexpand.engine.torch_library import require_torch
 from distexpand.engine.transforms import needs_torch, single_threaded_transforms
@@ -27,11 +29,13 @@ from distexpand.intake.locate import default_model, locate
 from distexpand.intake.models import open_models
 from distexpand.plan.build import build_plan
 from distexpand.plan.check import check_plan
+from distexpand.plan.layout import Layout
 from distexpand.plan.lint import lint_sources
 from distexpand.plan.model import Plan, TextFile
 from distexpand.plan.pack import DEFAULT_SHARD_SIZE
 from distexpand.plan.sources import source_model
 from distexpand.plan.survey import survey
+from distexpand.plan.transfer import transfer
 from distexpand.proof.check import prove
 from distexpand.proof.request import LoadProof
 from distexpand.recipe.canonical import ModelRef
@@ -43,12 +47,13 @@ from distexpand.report.inspection import Inspection
 from distexpand.report.model_card import model_card, short_name
 from distexpand.report.progress import NoProgress
 from distexpand.report.summary import PlanSummary, summarise
-from distexpand.runner.local import DEFAULT_THREADS, run_local
+from distexpand.runner.local import DEFAULT_THREADS, MOST_TOGETHER_BYTES, run_local
 from distexpand.runner.outputs import open_output
 from distexpand.runner.place import Output, output_store
 from distexpand.runner.progress import ProgressSink
 from distexpand.runner.room import check_room, check_room_left, room_for
 from distexpand.runner.sources import check_sources, open_sources, read_side_files, source_stamps
+from distexpand.storage.address import HUB
 from distexpand.verify.content import (
     check_against_sources,
     check_planned_headers,
@@ -86,6 +91,7 @@ def plan_expansion(
     origin: str,
     places: Mapping[str, str] | None = None,
     shard_size: int = DEFAULT_SHARD_SIZE,
+    layout: Layout = Layout.LAYERS,
 ) -> PlannedExpansion:
     """Plan a recipe from headers and configs alone.
 
@@ -94,6 +100,7 @@ def plan_expansion(
         origin: the recipe's file name, for messages.
         places: path by model name; the empty name gives the model of a recipe that names none.
         shard_size: bytes of tensor data per shard.
+        layout: which tensors share a shard.
 
     Raises:
         DistexpandError: recipe, sources or config don't allow it.
@@ -109,6 +116,7 @@ def plan_expansion(
         opened.carried_files(recipe),
         opened.locations,
         shard_size=shard_size,
+        layout=layout,
         modules=opened.modules,
     )
     findings = (
@@ -199,11 +207,13 @@ def summarise_plan(
 ) -> PlanSummary:
     """Return a plan's figures, with disk and memory on this machine."""
     plan = planned.plan
+    together = MOST_TOGETHER_BYTES if output is None or isinstance(output, Path) else 0
     with open_sources(plan) as readers:
         room = room_for(plan, readers, output, clone=clone)
     return summarise(
         plan,
         layers_before=planned.layers_before,
+        transfer=transfer(plan, partial(groups_that_share, most_bytes=together)),
         disk_needed=room.needed,
         disk_free=room.free,
         expected_peak_memory=peak_memory_bytes(plan, threads=threads),
@@ -349,9 +359,7 @@ def verify_output(
     finally:
         progress.stop()
     if record and not differences and found != manifest:
-        if not isinstance(output, Path):
-            raise NotImplementedError
-        record_manifest(output, manifest, found)
+        _record(output, manifest, found)
         manifest = found
     return VerifyReport(
         differences=tuple(differences),
@@ -362,6 +370,15 @@ def verify_output(
         notes=(*leftovers(output), *unrecorded_note(unrecorded(manifest))),
         unrecorded=unrecorded(manifest),
     )
+
+
+def _record(output: Output, before: Manifest, after: Manifest) -> None:
+    if isinstance(output, Path):
+        record_manifest(output, before, after)
+        return
+    from distexpand.commit.object_recording import record_in_store  # noqa: PLC0415  # for who needs it
+
+    record_in_store(output, before, after)
 
 
 def _start_reading(
@@ -401,7 +418,15 @@ def clean_output(output: Output) -> Cleaned:
     """
     if isinstance(output, Path):
         return clean_directory(output)
-    raise NotImplementedError
+    if output.scheme == HUB:
+        from distexpand.commit.hub_committer import clean_hub_output  # noqa: PLC0415  # for who needs it
+
+        branches = clean_hub_output(output)
+        finished = MANIFEST_NAME in output_store(output).files()
+        return Cleaned(files=len(branches), bytes=0, finished=finished)
+    from distexpand.commit.object_cleaning import clean_object_output  # noqa: PLC0415  # for who needs it
+
+    return clean_object_output(output)
 
 
 def inspect_model(path: str, *, stack: str = "") -> Inspection:

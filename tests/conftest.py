@@ -8,8 +8,11 @@ import pytest
 
 from distexpand.demo.packages import MODEL_PACKAGES, require
 from distexpand.errors import MissingDependencyError
+from tests.support.azurite import Azurite, started_azurite
 from tests.support.mounts import CLONING, KINDS, FileSystems, fresh_folder
+from tests.support.seaweedfs import PUBLIC, SeaweedFS, started_seaweedfs
 from tests.support.smollm2 import smollm2_checkpoint
+from tests.support.store_environment import set_store_environment
 
 # Seconds for each of many runs; the tests that are about the check ask for it.
 os.environ["DISTEXPAND_CHECK_LOAD"] = "0"
@@ -48,3 +51,38 @@ def cloning_place(request: pytest.FixtureRequest, file_systems: FileSystems) -> 
     """Return a folder on each kind of file system whose files can share blocks, in turn."""
     with fresh_folder(file_systems[request.param]) as folder:
         yield folder
+
+
+@pytest.fixture(scope="session")
+def seaweedfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SeaweedFS]:
+    """Return a running S3 server."""
+    with started_seaweedfs(parent=tmp_path_factory.mktemp("seaweedfs")) as server:
+        yield server
+
+
+@pytest.fixture
+def bucket(seaweedfs: SeaweedFS, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Return the name of an empty bucket, which clients find by the environment."""
+    set_store_environment(monkeypatch, seaweedfs.environment())
+    return seaweedfs.new_bucket()
+
+
+@pytest.fixture(scope="session")
+def public_bucket(seaweedfs: SeaweedFS) -> str:
+    """Return the name of a bucket that is read without credentials, the same for all tests."""
+    seaweedfs.client.create_bucket(Bucket=PUBLIC)
+    return PUBLIC
+
+
+@pytest.fixture(scope="session")
+def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azurite]:
+    """Return a running Azure blob server; asking for it where it isn't installed skips the test."""
+    with started_azurite(parent=tmp_path_factory.mktemp("azurite")) as server:
+        yield server
+
+
+@pytest.fixture
+def container(azurite: Azurite, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Return the name of an empty container, which clients find by the environment."""
+    set_store_environment(monkeypatch, azurite.environment())
+    return azurite.new_container()

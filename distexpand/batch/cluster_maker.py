@@ -73,6 +73,7 @@ class ClusterMaker:
             origin=str(expansion.recipe),
             places=expansion.models,
             shard_size=expansion.shard_size or DEFAULT_SHARD_SIZE,
+            layout=expansion.layout,
             output=str(expansion.output),
             overwrite=expansion.overwrite,
             options=self.options,

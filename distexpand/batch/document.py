@@ -17,12 +17,13 @@ from pathlib import Path
 
 from distexpand.batch.hooks import PLACEHOLDERS, VERIFY, Hook
 from distexpand.errors import RecipeError
+from distexpand.plan.layout import Layout
 from distexpand.recipe.document import read_document
 from distexpand.recipe.located import Located, boolean, fields, integer, items, required, text
 from distexpand.report.sizes import parse_bytes
 
 KEYS = ("status", "at_once", "retries", "after_each", "expansions")
-ENTRY_KEYS = ("recipe", "output", "models", "shard_size", "overwrite", "after")
+ENTRY_KEYS = ("recipe", "output", "models", "shard_size", "layout", "overwrite", "after")
 DEFAULT_AT_ONCE = 2
 DEFAULT_RETRIES = 3
 MOST_AT_ONCE = 256
@@ -35,14 +36,15 @@ class Expansion:
     """One output to be made.
 
     `models` is path by model name, the empty name for the model of a recipe that names none;
-    `shard_size` bytes of tensor data per shard, the usual ones where nothing is said; `after` runs in order
-    once the output is done.
+    `shard_size` bytes of tensor data per shard, the usual ones where nothing is said, `layout` which tensors
+    share one; `after` runs in order once the output is done.
     """
 
     recipe: Path
     output: Path
     models: Mapping[str, str] = field(default_factory=dict)
     shard_size: int | None = None
+    layout: Layout = Layout.LAYERS
     overwrite: bool = False
     after: tuple[Hook, ...] = ()
 
@@ -108,6 +110,7 @@ def _expansion(place: Located, folder: Path, after_each: tuple[Hook, ...]) -> Ex
         output=_path(required(place, found, "output", "the directory to write"), folder),
         models=dict(_models(found["models"], folder)) if "models" in found else {},
         shard_size=_shard_size(found["shard_size"]) if "shard_size" in found else None,
+        layout=_layout(found["layout"]) if "layout" in found else Layout.LAYERS,
         overwrite=boolean(found["overwrite"]) if "overwrite" in found else False,
         after=_hooks(found["after"]) if "after" in found else after_each,
     )
@@ -153,6 +156,13 @@ def _shard_size(place: Located) -> int:
     if size is None or isinstance(place.value, bool):
         raise place.wrong("a size such as 5GB or 500MB")
     return size
+
+
+def _layout(place: Located) -> Layout:
+    found = next((layout for layout in Layout if layout.value == place.value), None)
+    if found is None:
+        raise place.wrong(" or ".join(layout.value for layout in Layout))
+    return found
 
 
 def _hooks(place: Located) -> tuple[Hook, ...]:

@@ -8,6 +8,7 @@ from distexpand.batch.child import Ended, own_command, run_child
 from distexpand.batch.making import Errand, Outcome, interrupted, recorded_plan
 from distexpand.batch.status import Failure
 from distexpand.errors import InterruptedRunError, OutputError, UsageError
+from distexpand.plan.layout import Layout
 
 _STOP_MAY_FOLLOW_SECONDS = 1.0
 _SHOWN_LINES = 3
@@ -45,6 +46,8 @@ class LocalMaker:
             command += ["--model", f"{name}={path}" if name else path]
         if expansion.shard_size is not None:
             command += ["--shard-size", str(expansion.shard_size)]
+        if expansion.layout is not Layout.LAYERS:
+            command += ["--layout", expansion.layout.value]
         command += [mode, "--threads", str(self.threads), "--quiet", "--json"]
         return run_child(command, errand.child, apart=True)
 

@@ -8,6 +8,7 @@ import sys
 import click
 
 from distexpand import __version__
+from distexpand.cli.archive_commands import pack_command, unpack_command
 from distexpand.cli.batch_command import batch_command
 from distexpand.cli.clean_command import clean_command
 from distexpand.cli.demo_command import demo_command
@@ -35,6 +36,8 @@ for _command in (
     batch_command,
     verify_command,
     clean_command,
+    pack_command,
+    unpack_command,
     inspect_command,
     demo_command,
 ):

@@ -11,6 +11,8 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 DEFAULT_SHARD_SIZE_TEXT = "5GB"
 
+LAYOUTS = ("layers", "by-source")
+
 
 def parse_size(text: str) -> int:
     """Return the bytes of a size such as `5GB` (decimal, as on the Hub) or `512MiB`.
@@ -74,6 +76,16 @@ def shard_size_option(command: Command) -> Command:
         "--shard-size",
         metavar="SIZE",
         help=f"Most tensor data per shard.  [default: {DEFAULT_SHARD_SIZE_TEXT}]",
+    )(command)
+
+
+def layout_option(command: Command) -> Command:
+    """--layout."""
+    return click.option(
+        "--layout",
+        type=click.Choice(LAYOUTS),
+        help="Which tensors share a shard: neighbours in the order of layers, or what is made of the same "
+        "source bytes, so that each of these is read once.  [default: layers]",
     )(command)
 
 

@@ -10,6 +10,7 @@ from distexpand.cli.messages import print_json, refuse_findings
 from distexpand.cli.options import (
     cluster_cost_options,
     json_option,
+    layout_option,
     load_check_options,
     model_option,
     recipe_argument,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 @recipe_argument
 @model_option
 @shard_size_option
+@layout_option
 @threads_option
 @strict_option
 @click.option(
@@ -46,6 +48,7 @@ def plan_command(
     recipe: str,
     models: tuple[str, ...],
     shard_size: str | None,
+    layout: str | None,
     threads: int,
     strict: bool,
     output: "Output | None",
@@ -66,7 +69,7 @@ def plan_command(
     from distexpand.plan.codec import plan_digest
 
     question = cost_question(nodes, per_node, network, storage, threads=threads)
-    planned = planned_expansion(recipe, models, shard_size)
+    planned = planned_expansion(recipe, models, shard_size, layout)
     proof = None
     if check_load:
         planned, proof = checked_load(planned, trust_remote_code=trust_remote_code)

@@ -4,14 +4,16 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from distexpand.cli.options import DEFAULT_SHARD_SIZE_TEXT, parse_places, parse_size
+from distexpand.cli.options import DEFAULT_SHARD_SIZE_TEXT, LAYOUTS, parse_places, parse_size
 from distexpand.errors import UsageError
 
 if TYPE_CHECKING:
     from distexpand.api import PlannedExpansion
 
 
-def planned_expansion(recipe: str, models: tuple[str, ...], shard_size: str | None) -> "PlannedExpansion":
+def planned_expansion(
+    recipe: str, models: tuple[str, ...], shard_size: str | None, layout: str | None
+) -> "PlannedExpansion":
     """Return the plan of a recipe, or a saved plan.
 
     Raises:
@@ -19,6 +21,7 @@ def planned_expansion(recipe: str, models: tuple[str, ...], shard_size: str | No
     """
     from distexpand.api import plan_expansion
     from distexpand.cli.saved_plan import decode_saved, is_saved_plan
+    from distexpand.plan.layout import Layout
 
     raw, origin = _read(recipe)
     if not is_saved_plan(raw):
@@ -27,9 +30,11 @@ def planned_expansion(recipe: str, models: tuple[str, ...], shard_size: str | No
             origin=origin,
             places=parse_places(models),
             shard_size=parse_size(shard_size or DEFAULT_SHARD_SIZE_TEXT),
+            layout=Layout(layout or LAYOUTS[0]),
         )
-    for option, given in (("--model", bool(models)), ("--shard-size", shard_size is not None)):
-        if given:
+    settled = {"--model": models or None, "--shard-size": shard_size, "--layout": layout}
+    for option, given in settled.items():
+        if given is not None:
             raise UsageError(
                 f"{option} has no meaning with a saved plan",
                 hint="It is part of the plan; make the plan again to change it.",

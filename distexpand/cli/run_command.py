@@ -16,6 +16,7 @@ from distexpand.cli.load_check import checked_load, wanted
 from distexpand.cli.messages import print_json, refuse_findings, say, show_findings, show_report
 from distexpand.cli.options import (
     json_option,
+    layout_option,
     load_check_options,
     model_option,
     quiet_option,
@@ -44,6 +45,7 @@ _KIB = 1024
 @click.argument("out", type=PLACE)
 @model_option
 @shard_size_option
+@layout_option
 @threads_option
 @click.option("--ray", is_flag=True, help="Let a Ray cluster do the work; this process leads it.")
 @click.option(
@@ -69,6 +71,7 @@ def run_command(
     out: "Output",
     models: tuple[str, ...],
     shard_size: str | None,
+    layout: str | None,
     threads: int,
     ray: bool,
     address: str | None,
@@ -102,7 +105,7 @@ def run_command(
     }
     _require_ray_for({"address": address, **limits}, ray=ray)
     mode = _mode(resume=resume, overwrite=overwrite)
-    planned = planned_expansion(recipe, models, shard_size)
+    planned = planned_expansion(recipe, models, shard_size, layout)
     if not resume and wanted(check_load):
         _require_place(planned.plan, out, overwrite=overwrite)
         planned, _ = checked_load(planned, trust_remote_code=trust_remote_code)

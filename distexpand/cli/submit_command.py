@@ -9,7 +9,9 @@ from distexpand.cli.cluster_options import address_option, connected_client
 from distexpand.cli.messages import say
 from distexpand.cli.options import (
     DEFAULT_SHARD_SIZE_TEXT,
+    LAYOUTS,
     json_option,
+    layout_option,
     model_option,
     parse_places,
     parse_size,
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 @address_option
 @model_option
 @shard_size_option
+@layout_option
 @threads_option
 @attempt_options
 @click.option("--overwrite", is_flag=True, help="Replace what an earlier run wrote to OUT.")
@@ -50,6 +53,7 @@ def submit_command(
     address: str | None,
     models: tuple[str, ...],
     shard_size: str | None,
+    layout: str | None,
     threads: int,
     per_node: int | None,
     max_in_flight: int | None,
@@ -73,6 +77,7 @@ def submit_command(
     from distexpand.cli.planning import recipe_text
     from distexpand.jobs.request import make_request
     from distexpand.jobs.session import run_job
+    from distexpand.plan.layout import Layout
     from distexpand.report.cluster_progress import cluster_display
 
     text, origin = recipe_text(recipe)
@@ -81,6 +86,7 @@ def submit_command(
         origin=origin,
         places=parse_places(models),
         shard_size=parse_size(shard_size or DEFAULT_SHARD_SIZE_TEXT),
+        layout=Layout(layout or LAYOUTS[0]),
         output=out,
         overwrite=overwrite,
         options=cluster_options(

@@ -5,7 +5,6 @@ files, index, config; the manifest last. Whoever sees a final name sees a whole
 file, and whoever sees a manifest sees a whole output.
 """
 
-import hashlib
 import json
 import os
 import secrets
@@ -17,21 +16,15 @@ from typing import Self
 
 from distexpand.commit import work_directory as wd
 from distexpand.commit.complete import require_complete
-from distexpand.commit.files import make_directory, remove, sync_directory, write_whole
-from distexpand.commit.index_text import index_text
+from distexpand.commit.files import make_directory, remove, size_of, sync_directory, write_whole
 from distexpand.commit.journal import append_receipt, read_journal
 from distexpand.commit.lease import Lease, enter, knock
-from distexpand.commit.manifest import (
-    MANIFEST_NAME,
-    encode_manifest,
-    is_manifest_of,
-    make_manifest,
-)
+from distexpand.commit.manifest import MANIFEST_NAME, is_manifest_of
 from distexpand.commit.occupied import obsolete_files, own_manifest, read_obsolete, require_vacant
+from distexpand.commit.output_files import manifest_text, require_same, require_shards, small_files
 from distexpand.commit.stamps import SourceStamp, read_stamps, require_same_sources, write_stamps
 from distexpand.engine.receipt import Receipt
-from distexpand.errors import OutputError, UsageError
-from distexpand.formats.index import INDEX_NAME
+from distexpand.errors import OutputError
 from distexpand.plan.codec import same_work
 from distexpand.plan.model import Plan
 from distexpand.storage.os_errors import storage_error
@@ -126,12 +119,12 @@ class Committer:
         replacing = self._work.exists() and self._work.obsolete.exists()
         if manifest.exists() and not replacing:
             made = own_manifest(self._output)
-            _require_same(is_manifest_of(made, self.plan), self._output)
+            require_same(is_manifest_of(made, self.plan), output=str(self._output))
             require_complete(self._output, made, self.plan)
             self.finished = True
         elif self._work.exists():
             stored = wd.stored_plan(self._work)
-            _require_same(same_work(stored, self.plan), self._output)
+            require_same(same_work(stored, self.plan), output=str(self._output))
             self.plan = replace(stored, locations=self.plan.locations)
         else:
             require_vacant(self._output)
@@ -204,7 +197,7 @@ class Committer:
         """
         self.require_held()
         attempt = self._work.attempts / receipt.attempt
-        if _size(attempt) != receipt.size:
+        if size_of(attempt) != receipt.size:
             raise OutputError(f"{attempt}: isn't the file of {receipt.size} bytes that its receipt names")
         append_receipt(self._work.journal, receipt)
         _rename(attempt, self._output / receipt.shard)
@@ -222,29 +215,20 @@ class Committer:
             StorageError: a file can't be written.
         """
         self.require_held()
-        missing = [shard.name for shard in self.plan.shards if shard.name not in self.receipts]
-        if missing:
-            raise OutputError(f"{self._output}: {len(missing)} shards are missing, first {missing[0]}")
-        files = side_files | self._texts()
+        require_shards(self.plan, self.receipts, output=str(self._output))
+        files = small_files(self.plan, side_files)
         for name, raw in files.items():
             make_directory((self._output / name).parent)
             write_whole(self._output / name, raw, attempts=self._work.attempts)
         for folder in {parent for name in files for parent in PurePosixPath(name).parents}:
             sync_directory(self._output / folder)
-        digests = {name: hashlib.sha256(raw).hexdigest() for name, raw in files.items()}
-        manifest = encode_manifest(make_manifest(self.plan, self.receipts.values(), digests))
+        manifest = manifest_text(self.plan, self.receipts, files)
         # Before the manifest, so that the notice never stands beside a whole output.
         remove(self._work.notice)
         write_whole(self._output / MANIFEST_NAME, manifest, attempts=self._work.attempts)
         sync_directory(self._output)
         wd.dismantle(self._work)
         self.finished = True
-
-    def _texts(self) -> dict[str, bytes]:
-        texts = {text.name: text.text.encode() for text in self.plan.texts}
-        if len(self.plan.shards) > 1:
-            texts[INDEX_NAME] = index_text(self.plan).encode()
-        return texts
 
     def close(self) -> None:
         """Let go of the output."""
@@ -257,23 +241,6 @@ class Committer:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
-
-
-def _require_same(same: bool, output: Path) -> None:
-    if not same:
-        raise UsageError(
-            f"{output}: was begun with another plan (recipe, sources or shard size differ)",
-            hint="Call with the same recipe and options, or use --overwrite to start anew.",
-        )
-
-
-def _size(path: Path) -> int | None:
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise storage_error("read", path, error) from None
 
 
 def _rename(attempt: Path, final: Path) -> None:

@@ -1,5 +1,6 @@
 """Whether a finished output still has its files: what a resume looks at before it says that all is done."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from distexpand.commit.index_text import index_text
@@ -13,16 +14,34 @@ _VERIFY = "`distexpand verify` finds whatever else is wrong"
 
 
 def require_complete(output: Path, manifest: Manifest, plan: Plan) -> None:
+    """Check an output in a directory; as `require_sizes`.
+
+    Raises:
+        OutputError: a file is missing or of another size.
+        StorageError: one can't be looked at.
+    """
+    require_sizes(lambda name: _size(output / name), manifest, plan, output=str(output))
+
+
+def require_sizes(
+    size_of: Callable[[str], int | None], manifest: Manifest, plan: Plan, *, output: str
+) -> None:
     """Check presence and size of every file that the manifest names; no content is read.
 
     A text that users edit, the model card, may have any size.
+
+    Args:
+        size_of: gives a file's bytes, or nothing if it isn't there.
+        manifest: of the output.
+        plan: that made it.
+        output: its name in messages.
 
     Raises:
         OutputError: a file is missing or of another size.
     """
     expected = _expected_sizes(manifest, plan)
     for name in manifest.file_names:
-        size = _size(output / name)
+        size = size_of(name)
         if size is None:
             raise OutputError(
                 f"{output}: the run is finished, but {name} is missing since",

@@ -73,6 +73,20 @@ def write_whole(path: Path, raw: bytes, *, attempts: Path) -> None:
         raise storage_error("write", path, error) from None
 
 
+def size_of(path: Path) -> int | None:
+    """Return a file's bytes, or nothing if it isn't there.
+
+    Raises:
+        StorageError: it can't be looked at.
+    """
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise storage_error("read", path, error) from None
+
+
 def remove(path: Path) -> None:
     """Remove a file that may be gone already.
 

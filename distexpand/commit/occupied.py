@@ -11,7 +11,7 @@ from distexpand.formats.index import is_plain_path
 from distexpand.formats.json_text import load_json
 from distexpand.plan.model import Plan
 from distexpand.storage.address import Address, parse_address
-from distexpand.storage.local import WORK_DIRECTORY
+from distexpand.storage.local import WORK_DIRECTORY, LocalSource
 from distexpand.storage.local_reader import allocated_bytes
 from distexpand.storage.os_errors import storage_error
 
@@ -51,7 +51,7 @@ def obsolete_files(output: Path) -> tuple[str, ...]:
         own.setdefault(file.name, []).append(file)
     present = _files(output)
     _refuse(output, [name for name in present if name not in own], "didn't write")
-    changed = [name for name in present if not any(is_as_written(output, file) for file in own[name])]
+    changed = [name for name in present if not any(_is_as_written(output, file) for file in own[name])]
     _refuse(output, changed, "didn't write as it is now")
     return tuple(present)
 
@@ -133,6 +133,14 @@ def _own_files(output: Path) -> Iterator[OwnFile]:
     if manifest.exists():
         yield from files_of_manifest(own_manifest(output))
         yield OwnFile(name=MANIFEST_NAME)
+
+
+def _is_as_written(output: Path, own: OwnFile) -> bool:
+    try:
+        size = (output / own.name).stat().st_size
+    except OSError:
+        return False
+    return is_as_written(LocalSource(output), own, size=size)
 
 
 def _freed_bytes(path: Path) -> int:

@@ -6,21 +6,21 @@ much as making them: weights that were changed in place under the same header
 and size aren't noticed here. `verify` finds them.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from distexpand.commit.index_text import index_text
 from distexpand.commit.journal import read_journal
 from distexpand.commit.manifest import MANIFEST_NAME, Manifest
 from distexpand.commit.work_directory import WorkDirectory, stored_plan
+from distexpand.engine.receipt import Receipt
 from distexpand.errors import CheckpointError, StorageError, UsageError
 from distexpand.formats.header import parse_header
 from distexpand.formats.index import INDEX_NAME, is_plain_path
 from distexpand.intake.pins import digest, read_header, read_whole
 from distexpand.plan.check import shard_header
 from distexpand.plan.model import Plan
-from distexpand.storage.local import LocalSource
+from distexpand.storage.ranges import SourceStore
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,17 +52,28 @@ def files_of_unfinished(work: WorkDirectory) -> Iterator[OwnFile]:
     try:
         plan = stored_plan(work)
     except UsageError:
-        receipts = read_journal(work.journal).values()
-        yield from (
-            OwnFile(name=receipt.shard, size=receipt.size, tensors=dict(receipt.tensors))
-            for receipt in receipts
-            if is_plain_path(receipt.shard)
-        )
+        yield from files_of_receipts(read_journal(work.journal).values())
         return
-    yield from _files_of_plan(plan)
+    yield from files_of_plan(plan)
 
 
-def _files_of_plan(plan: Plan) -> Iterator[OwnFile]:
+def files_of_receipts(receipts: Iterable[Receipt]) -> Iterator[OwnFile]:
+    """Yield the shards that receipts name."""
+    for receipt in receipts:
+        if is_plain_path(receipt.shard):
+            yield OwnFile(name=receipt.shard, size=receipt.size, tensors=dict(receipt.tensors))
+
+
+def names_of_plan(plan: Plan) -> list[str]:
+    """Return the names of all files that a plan's output may have."""
+    names = [shard.name for shard in plan.shards]
+    names += [text.name for text in plan.texts]
+    names += [copied.name for copied in plan.copies]
+    return [*names, INDEX_NAME, MANIFEST_NAME]
+
+
+def files_of_plan(plan: Plan) -> Iterator[OwnFile]:
+    """Yield the files of a plan's output."""
     for shard in plan.shards:
         yield OwnFile(name=shard.name, size=shard.size, tensors=shard_header(shard).tensors)
     for text in plan.texts:
@@ -73,11 +84,10 @@ def _files_of_plan(plan: Plan) -> Iterator[OwnFile]:
     yield OwnFile(name=MANIFEST_NAME)
 
 
-def is_as_written(output: Path, own: OwnFile) -> bool:
-    """Whether the file of that name is the one that was written, as far as is known."""
-    store = LocalSource(output)
+def is_as_written(store: SourceStore, own: OwnFile, *, size: int) -> bool:
+    """Whether the file of that name, of `size` bytes, is the one that was written, as far as is known."""
     try:
-        if own.size is not None and (output / own.name).stat().st_size != own.size:
+        if own.size not in {None, size}:
             return False
         if own.sha256 is not None and digest(read_whole(store, own.name)) != own.sha256:
             return False
@@ -85,5 +95,5 @@ def is_as_written(output: Path, own: OwnFile) -> bool:
             return True
         raw, size = read_header(store, own.name)
         return parse_header(raw, file_size=size, origin=own.name).tensors.keys() == set(own.tensors)
-    except (OSError, CheckpointError, StorageError):
+    except (CheckpointError, StorageError):
         return False

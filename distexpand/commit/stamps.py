@@ -34,8 +34,24 @@ def write_stamps(path: Path, stamps: Sequence[SourceStamp], *, attempts: Path) -
     Raises:
         StorageError: the file can't be written.
     """
-    raw = json.dumps([asdict(stamp) for stamp in stamps]).encode()
-    write_whole(path, raw, attempts=attempts)
+    write_whole(path, encode_stamps(stamps), attempts=attempts)
+
+
+def encode_stamps(stamps: Sequence[SourceStamp]) -> bytes:
+    """Return the stamps as JSON text."""
+    return json.dumps([asdict(stamp) for stamp in stamps]).encode()
+
+
+def decode_stamps(raw: bytes, *, origin: str) -> tuple[SourceStamp, ...]:
+    """Return the stamps of a text.
+
+    Raises:
+        OutputError: it is damaged.
+    """
+    try:
+        return tuple(record(SourceStamp, entry) for entry in json.loads(raw))
+    except (TypeError, ValueError, RecursionError):
+        raise OutputError(f"{origin}: damaged", hint="Start anew with --overwrite.") from None
 
 
 def read_stamps(path: Path) -> tuple[SourceStamp, ...]:
@@ -48,11 +64,10 @@ def read_stamps(path: Path) -> tuple[SourceStamp, ...]:
     if not path.exists():
         return ()
     try:
-        return tuple(record(SourceStamp, entry) for entry in json.loads(path.read_bytes()))
+        raw = path.read_bytes()
     except OSError as error:
         raise storage_error("read", path, error) from None
-    except (TypeError, ValueError, RecursionError):
-        raise OutputError(f"{path}: damaged", hint="Start anew with --overwrite.") from None
+    return decode_stamps(raw, origin=str(path))
 
 
 def require_same_sources(begun: Sequence[SourceStamp], now: Sequence[SourceStamp]) -> None:

@@ -32,7 +32,8 @@ PREFLIGHT_PREFIX = "preflight-"
 DONE_PREFIX = f"{WORK_DIRECTORY}-done-"
 """A finished run's work directory on its way out; whoever finds one removes it."""
 
-_NOTICE = """This directory holds an expansion that isn't finished: it was interrupted or is still running.
+NOTICE_TEXT = """\
+This directory holds an expansion that isn't finished: it was interrupted or is still running.
 It has no manifest (distexpand.json) yet, so don't use the weights that are here.
 To go on, call the same `distexpand run` again with --resume, or submit it or start its batch again.
 """
@@ -128,7 +129,7 @@ def create(work: WorkDirectory, plan: Plan) -> None:
     """
     make_attempts(work)
     write_whole(work.plan, encode_plan(plan), attempts=work.attempts)
-    write_whole(work.notice, _NOTICE.encode(), attempts=work.attempts)
+    write_whole(work.notice, NOTICE_TEXT.encode(), attempts=work.attempts)
     for directory in (work.run, work.path, work.output):
         sync_directory(directory)
     sync_entry(work.output)
@@ -149,7 +150,7 @@ def make_attempts(work: WorkDirectory) -> None:
         raise storage_error("create", work.attempts, error) from None
 
 
-def taken_over(output: Path) -> OutputTakenError:
+def taken_over(output: Path | str) -> OutputTakenError:
     """Return the error of a run that has lost its output to another one."""
     return OutputTakenError(
         f"{output}: another run has taken this output over",

@@ -1,8 +1,8 @@
-"""Cut a shard into blocks: the unit that one thread reads, transforms, digests and writes.
+"""Cut a shard into pieces, of which blocks are made: what a thread reads, transforms and digests in one go.
 
 A block is a run of whole pieces, at most one piece size in all, so that no
-digest is ever shared between threads. Pure: everything about offsets is
-settled before the first byte moves.
+digest is ever shared between threads (`engine.readings` makes them). Pure:
+everything about offsets is settled before the first byte moves.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -42,28 +42,53 @@ class Piece:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Block:
-    """Neighbouring pieces, `length` bytes from `offset` of the shard."""
+    """Pieces one behind the other, `length` bytes from `offset`.
+
+    The first piece's place is the shard's; those behind it may go elsewhere than after it.
+    """
 
     offset: int
     length: int
     pieces: tuple[Piece, ...]
 
 
-def cut_blocks(
+def cut_pieces(
     header: Header, operations: Sequence[Operation], *, piece_bytes: int = PIECE_BYTES
-) -> Iterator[Block]:
-    """Yield the blocks of a shard in order; they cover its data exactly once.
+) -> Iterator[Piece]:
+    """Yield the pieces of a shard in order; they cover its data exactly once.
 
     Of a header that leaves some of the shard's tensors out, they cover those that it has.
     """
-    waiting: list[Piece] = []
-    for piece in _pieces(header, operations, piece_bytes):
-        if waiting and not _continues(waiting, piece, piece_bytes):
-            yield _block(waiting)
-            waiting = []
-        waiting.append(piece)
-    if waiting:
-        yield _block(waiting)
+    position = 0
+    for index, name in enumerate(header.in_order()):
+        tensor = header.tensors[name]
+        for number, start in enumerate(range(0, tensor.length, piece_bytes)):
+            begin = tensor.offset + start
+            end = min(begin + piece_bytes, tensor.offset + tensor.length)
+            filling = []
+            while position < len(operations) and operations[position].offset < end:
+                operation = operations[position]
+                operation_end = operation.offset + operation.length
+                filling.append(_cut(operation, max(begin, operation.offset), min(end, operation_end)))
+                if operation_end > end:
+                    break
+                position += 1
+            yield Piece(
+                tensor=index, number=number, offset=begin, length=end - begin, operations=tuple(filling)
+            )
+
+
+def _cut(operation: Operation, start: int, stop: int) -> Operation:
+    if stop - start == operation.length:  # as most tensors are smaller than a piece
+        return operation
+    return slice_operation(operation, start, stop - start)
+
+
+def moved_piece(piece: Piece, offset: int) -> Piece:
+    """Return a piece as if it lay at another offset."""
+    shift = offset - piece.offset
+    operations = tuple(replace(part, offset=part.offset + shift) for part in piece.operations)
+    return replace(piece, offset=offset, operations=operations)
 
 
 def joined_copies(operations: Iterable[Operation]) -> Iterator[Operation]:
@@ -113,36 +138,3 @@ def slice_operation(operation: Operation, offset: int, length: int) -> Operation
 
 def _slice_term(operation: Elementwise, term: Term, skipped: int) -> Term:
     return replace(term, source_offset=term.source_offset + source_length(term, skipped, operation.target))
-
-
-def _pieces(header: Header, operations: Sequence[Operation], piece_bytes: int) -> Iterator[Piece]:
-    position = 0
-    for index, name in enumerate(header.in_order()):
-        tensor = header.tensors[name]
-        for number, start in enumerate(range(0, tensor.length, piece_bytes)):
-            begin = tensor.offset + start
-            end = min(begin + piece_bytes, tensor.offset + tensor.length)
-            filling = []
-            while position < len(operations) and operations[position].offset < end:
-                operation = operations[position]
-                operation_end = operation.offset + operation.length
-                cut = max(begin, operation.offset)
-                filling.append(slice_operation(operation, cut, min(end, operation_end) - cut))
-                if operation_end > end:
-                    break
-                position += 1
-            yield Piece(
-                tensor=index, number=number, offset=begin, length=end - begin, operations=tuple(filling)
-            )
-
-
-def _continues(pieces: list[Piece], piece: Piece, piece_bytes: int) -> bool:
-    last = pieces[-1]
-    adjacent = piece.offset == last.offset + last.length
-    return adjacent and piece.offset + piece.length - pieces[0].offset <= piece_bytes
-
-
-def _block(pieces: list[Piece]) -> Block:
-    last = pieces[-1]
-    offset = pieces[0].offset
-    return Block(offset=offset, length=last.offset + last.length - offset, pieces=tuple(pieces))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from distexpand.engine.blocks import Block, joined_copies, slice_operation
 from distexpand.engine.buffers import PAGE_BYTES, block_buffer
 from distexpand.engine.gather import fill_gather
+from distexpand.engine.kept import KeptMemory
 from distexpand.engine.low_rank import LowRankAdder
 from distexpand.engine.scratch import Scratch
 from distexpand.engine.transforms import apply_transform
@@ -39,6 +40,9 @@ _WIDEST_ELEMENT = 8
 _PAGES_BESIDE = 6
 """Pages of a buffer beside the block: one before it, and what five roundings to whole pages may take."""
 
+_MOVED_BYTES = 2 * 1024 * 1024
+"""Bytes moved in memory at a time, to lie as their place in the file does."""
+
 _ZEROS = memoryview(bytes(1 << 18))
 
 
@@ -61,6 +65,8 @@ class Workspace:
     def __init__(self, size: int = PIECE_BYTES) -> None:
         self.area = block_buffer(size + _PAGES_BESIDE * PAGE_BYTES)
         self._inputs: list[memoryview] = []
+        self._moved = memoryview(b"")
+        self.kept = KeptMemory()
         self.scratch = Scratch()
         self.low_rank = LowRankAdder(self.scratch)
         self.begin(0)
@@ -77,6 +83,24 @@ class Workspace:
         if len(self._inputs[number]) < length + 2 * PAGE_BYTES:
             self._inputs[number] = block_buffer(length + 2 * PAGE_BYTES)
         return self._inputs[number]
+
+    def lying_at(self, offset: int, start: int, stop: int) -> Iterator[tuple[int, memoryview]]:
+        """Yield a part of the buffer for `offset` of a file, as offsets and memory that lies alike.
+
+        That is the buffer itself, unless the block was filled to lie as another place does.
+        """
+        if (self.origin + start - offset) % PAGE_BYTES == 0 or stop - start < LEAST_BYTES:
+            yield offset, self.buffer[start:stop]
+            return
+        if not self._moved:
+            self._moved = block_buffer(_MOVED_BYTES)
+        while start < stop:
+            begin = offset % PAGE_BYTES
+            length = min(_MOVED_BYTES - begin, stop - start)
+            moved = self._moved[begin : begin + length]
+            moved[:] = self.buffer[start : start + length]
+            yield offset, moved
+            offset, start = offset + length, start + length
 
 
 def fill_block(block: Block, readers: Readers, workspace: Workspace) -> list[Run]:

@@ -8,13 +8,15 @@ from concurrent.futures import FIRST_EXCEPTION, Executor, Future, wait
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Protocol, Self
+from typing import NamedTuple, Protocol, Self
 
-from distexpand.engine.blocks import Block, cut_blocks
-from distexpand.engine.cloning import LEAST_SHARED, Ranges, share_copies
-from distexpand.engine.fill import Run, Workspace, digest_pieces, fill_block
+from distexpand.engine.blocks import cut_pieces
+from distexpand.engine.cloning import Ranges, share_copies
+from distexpand.engine.fill import Workspace, digest_pieces, fill_block
+from distexpand.engine.kept import KeptReaders
+from distexpand.engine.placing import write_block
+from distexpand.engine.readings import Place, Reading, cut_readings
 from distexpand.engine.receipt import Receipt
-from distexpand.engine.sharing import shared_blocks
 from distexpand.errors import InterruptedRunError, StorageError
 from distexpand.formats.header import Header
 from distexpand.plan.check import shard_header
@@ -69,7 +71,7 @@ class ShardEngine:
         advance: Callable[[int], None],
         done: Callable[[Receipt], None],
     ) -> None:
-        """Write shards, each block that several of them have once; attempts are left for the committer.
+        """Write shards, reading what several of them are made of once; attempts are left for the committer.
 
         Attempts that fail are removed, so that they hold no disk until the resume.
 
@@ -113,36 +115,37 @@ class ShardEngine:
 
     @contextmanager
     def _submitted(self, works: Sequence["_Work"], advance: Callable[[int], None]) -> Iterator[None]:
-        """Give the pool all blocks, and each work those that are written to it."""
-        cut = [cut_blocks(work.header, work.operations, piece_bytes=self._piece_bytes) for work in works]
-        futures: list[Future[list[bytes]]] = []
+        """Give the pool all readings, and each work the places that are its own."""
+        cut = [cut_pieces(work.header, work.operations, piece_bytes=self._piece_bytes) for work in works]
+        attempts = [work.attempt for work in works]
+        futures: list[Future[list[list[bytes]]]] = []
         try:
-            for targets in shared_blocks(cut):
-                places = [(works[target.shard].attempt, target.block) for target in targets]
-                futures.append(self._pool.submit(self._write_block, places, advance))
-                for target in targets:
-                    works[target.shard].blocks.append((target.block, futures[-1]))
+            for reading in cut_readings(cut, most_bytes=self._piece_bytes):
+                futures.append(self._pool.submit(self._make, reading, attempts, advance))
+                for number, block in enumerate(reading.blocks):
+                    for place in block.places:
+                        works[place.shard].parts.append(_Part(place, number, futures[-1]))
             yield
         finally:
-            # Also when interrupted: a block that still writes needs its attempts open.
+            # Also when interrupted: a reading that still writes needs its attempts open.
             for future in futures:
                 future.cancel()
             wait(futures)
 
-    def _write_block(
-        self, places: Sequence[tuple[Attempt, Block]], advance: Callable[[int], None]
-    ) -> list[bytes]:
-        """Make a block once, write it to all its places and return its pieces' digests."""
-        if self._stop.is_set():
-            raise InterruptedRunError("interrupted", hint="Finished shards are kept; go on with --resume.")
-        workspace, (_, first) = self._workspace(), places[0]
-        runs = fill_block(first, self._readers, workspace)
-        digests = digest_pieces(first, runs, workspace.buffer)
-        _write(first, runs, workspace.buffer, places[0][0])
-        advance(first.length)
-        for attempt, block in places[1:]:
-            _write(block, runs, workspace.buffer, attempt, like=places[0])
-            advance(block.length)
+    def _make(
+        self, reading: Reading, attempts: Sequence[Attempt], advance: Callable[[int], None]
+    ) -> list[list[bytes]]:
+        """Make a reading's blocks, write each to all its places and return its pieces' digests."""
+        workspace, digests = self._workspace(), []
+        with KeptReaders(self._readers, reading, workspace.kept) as readers:
+            for placed in reading.blocks:
+                if self._stop.is_set():
+                    hint = "Finished shards are kept; go on with --resume."
+                    raise InterruptedRunError("interrupted", hint=hint)
+                runs = fill_block(placed.block, readers, workspace)
+                readers.made(placed)
+                digests.append(digest_pieces(placed.block, runs, workspace.buffer))
+                write_block(placed, runs, workspace, attempts, advance)
         return digests
 
     def _workspace(self) -> Workspace:
@@ -154,7 +157,7 @@ class ShardEngine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Work:
-    """A shard under way: its attempt, the readers that it uses, and the blocks that are written to it.
+    """A shard under way: its attempt, the readers that it uses, and the parts that it is made of.
 
     `operations` are what is left to do beside the ranges that are `shared`.
     """
@@ -166,7 +169,15 @@ class _Work:
     attempt: Attempt
     used: list[RangeReader]
     started: float
-    blocks: list[tuple[Block, Future[list[bytes]]]] = field(default_factory=list)
+    parts: list["_Part"] = field(default_factory=list)
+
+
+class _Part(NamedTuple):
+    """What is written to one place of a shard, by which block of a reading."""
+
+    place: Place
+    block: int
+    made: Future[list[list[bytes]]]
 
 
 class _Opened:
@@ -197,27 +208,6 @@ class _Opened:
                 stack.callback(attempt.__exit__, kind, error, traceback)
 
 
-def _write(
-    block: Block,
-    runs: Sequence[Run],
-    buffer: memoryview,
-    attempt: Attempt,
-    *,
-    like: tuple[Attempt, Block] | None = None,
-) -> None:
-    """Write a block's runs, or share what can be with a place that has the same bytes already."""
-    for run in runs:
-        start, end = block.offset + run.start, block.offset + run.start + run.length
-        shared_from = shared_to = end
-        if like is not None and run.length >= LEAST_SHARED:
-            other, there = like
-            shared = attempt.share(other, there.offset + run.start, start, run.length)
-            shared_from, shared_to = shared if shared[0] < shared[1] else (end, end)
-        for begin, stop in ((start, shared_from), (shared_to, end)):
-            if begin < stop:
-                attempt.write(begin, buffer[begin - block.offset : stop - block.offset])
-
-
 def _written_ranges(shard: ShardPlan, operations: Sequence[Operation]) -> Iterator[tuple[int, int]]:
     """Yield what of a shard is written, so that space is taken for that alone: zeros stay a hole."""
     start, stop = 0, len(shard.header)
@@ -232,16 +222,18 @@ def _written_ranges(shard: ShardPlan, operations: Sequence[Operation]) -> Iterat
 
 
 def _digests(work: _Work) -> dict[tuple[int, int], bytes]:
-    """Wait for a work's blocks and return the digest of each piece, by tensor and number."""
-    done = wait([future for _, future in work.blocks], return_when=FIRST_EXCEPTION).done
+    """Wait for a work's parts and return the digest of each piece, by tensor and number."""
+    done = wait([part.made for part in work.parts], return_when=FIRST_EXCEPTION).done
     failures = [f.exception() for f in done if not f.cancelled() and f.exception() is not None]
     for failure in sorted(failures, key=lambda error: isinstance(error, InterruptedRunError)):
         assert failure is not None
         raise failure
     return {
-        (piece.tensor, piece.number): digest
-        for block, future in work.blocks
-        for piece, digest in zip(block.pieces, future.result(), strict=True)
+        piece: digest
+        for part in work.parts
+        for piece, digest in zip(
+            part.place.pieces, part.made.result()[part.block][part.place.first :], strict=False
+        )
     }
 
 

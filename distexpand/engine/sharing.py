@@ -1,48 +1,22 @@
-"""Blocks that hold the same bytes: read and digested once, written to every place that they have.
+"""Shards that are made of the same source bytes are worked on together, so that those are read once.
 
-A layer that goes to several places is most of what an expansion reads more
-than once. Shards that share much are worked on together, as far as they lie
-near: each is still finished in its turn, so an interruption costs hardly more.
+As far as they lie near: each is still finished in its turn, so an interruption
+costs hardly more. `engine.readings` has what then is read once.
 """
 
-from collections.abc import Hashable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
 
-from distexpand.engine.blocks import Block, joined_copies
-from distexpand.engine.buffers import PAGE_BYTES
 from distexpand.plan.model import ShardPlan
-from distexpand.plan.operations import Copy
+from distexpand.plan.operations import source_terms
 
-_LEAST_COPY = 1 << 20
-"""A copy shorter than this isn't worth being looked for; blocks are mostly of longer ones."""
+_LEAST_READ = 1 << 20
+"""Bytes; a range shorter than this isn't worth being looked for, nor waiting for."""
 
 _LEAST_SHARE = 16
 """Shards are worked on together if they share this part of the smaller one, or more."""
 
 MOST_TOGETHER = 8
 """Shards worked on together: so many attempts are open at once."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
-    """A block and the position of its shard among those that are worked on together."""
-
-    shard: int
-    block: Block
-
-
-def shared_blocks(blocks: Iterable[Iterable[Block]]) -> Iterator[list[Target]]:
-    """Yield the places of every distinct block, in order of the first.
-
-    Args:
-        blocks: those of each shard.
-    """
-    known: dict[Hashable, list[Target]] = {}
-    for shard, own in enumerate(blocks):
-        for number, block in enumerate(own):
-            content = _content(block) or (shard, number)  # the latter: like no other
-            known.setdefault(content, []).append(Target(shard=shard, block=block))
-    yield from known.values()
 
 
 def groups_that_share(shards: Sequence[ShardPlan], *, most_bytes: int) -> list[list[ShardPlan]]:
@@ -52,7 +26,7 @@ def groups_that_share(shards: Sequence[ShardPlan], *, most_bytes: int) -> list[l
         shards: those still to be written.
         most_bytes: size of a group that isn't a single shard.
     """
-    copied = [_copied(shard) for shard in shards]
+    read = [_read(shard) for shard in shards]
     groups: list[list[ShardPlan]] = []
     end = 0
     for index, shard in enumerate(shards):
@@ -60,7 +34,7 @@ def groups_that_share(shards: Sequence[ShardPlan], *, most_bytes: int) -> list[l
             groups.append([])
             end = index + 1
         groups[-1].append(shard)
-        reach = _reach(shards, copied, index)
+        reach = _reach(shards, read, index)
         begin = index + 1 - len(groups[-1])
         while reach > end and (
             reach - begin > MOST_TOGETHER or sum(s.size for s in shards[begin:reach]) > most_bytes
@@ -70,31 +44,21 @@ def groups_that_share(shards: Sequence[ShardPlan], *, most_bytes: int) -> list[l
     return groups
 
 
-def _content(block: Block) -> Hashable:
-    """Return what tells blocks of different bytes or pieces apart; nothing for those not worth comparing."""
-    operations = list(joined_copies(op for piece in block.pieces for op in piece.operations))
-    if not any(isinstance(operation, Copy) and operation.length >= _LEAST_COPY for operation in operations):
-        return None
-    return (
-        block.offset % PAGE_BYTES,
-        tuple((piece.offset - block.offset, piece.length) for piece in block.pieces),
-        tuple(replace(operation, offset=operation.offset - block.offset) for operation in operations),
-    )
-
-
-def _copied(shard: ShardPlan) -> dict[tuple[int, int], int]:
+def _read(shard: ShardPlan) -> dict[tuple[int, int], int]:
+    """Return the length of each larger source range by number of the source and offset."""
     return {
-        (operation.source, operation.source_offset): operation.length
+        (source, offset): length
         for operation in shard.operations
-        if isinstance(operation, Copy) and operation.length >= _LEAST_COPY
+        for source, offset, length in source_terms(operation)
+        if length >= _LEAST_READ
     }
 
 
-def _reach(shards: Sequence[ShardPlan], copied: Sequence[dict[tuple[int, int], int]], index: int) -> int:
+def _reach(shards: Sequence[ShardPlan], read: Sequence[dict[tuple[int, int], int]], index: int) -> int:
     """Return the position behind the last shard, of those near, that shares enough with a shard."""
     reach = index + 1
     for other in range(index + 1, min(index + MOST_TOGETHER, len(shards))):
-        common = _common(copied[index], copied[other])
+        common = _common(read[index], read[other])
         if common * _LEAST_SHARE >= min(shards[index].size, shards[other].size):
             reach = other + 1
     return reach

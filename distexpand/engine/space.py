@@ -2,15 +2,17 @@
 
 from bisect import bisect_right
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 
 from distexpand.engine.blocks import joined_copies
 from distexpand.engine.cloning import LEAST_SHARED
+from distexpand.engine.kept import MOST_KEPT
 from distexpand.engine.transforms import needs_torch
 from distexpand.formats.dtypes import DType
 from distexpand.plan.congruence import SHARED_BLOCK
 from distexpand.plan.digest_layout import PIECE_BYTES
 from distexpand.plan.model import Plan, ShardPlan
-from distexpand.plan.operations import AddLowRank, Copy, Zero
+from distexpand.plan.operations import AddLowRank, Copy, Operation, SourceRange, Zero, source_terms
 from distexpand.storage.ranges import RangeReader
 
 _PROCESS_BYTES = 70_000_000
@@ -47,7 +49,7 @@ def peak_memory_bytes(plan: Plan, *, threads: int) -> int:
     """Return the expected peak of resident memory of a local run."""
     operations = sum(len(shard.operations) for shard in plan.shards)
     own = process_memory_bytes(threads=threads, transforms=needs_torch(plan))
-    return own + operations * _PLAN_BYTES_PER_OPERATION + threads * _held_bytes(plan)
+    return own + operations * _PLAN_BYTES_PER_OPERATION + threads * (_held_bytes(plan) + _kept_bytes(plan))
 
 
 def process_memory_bytes(*, threads: int, transforms: bool) -> int:
@@ -69,6 +71,36 @@ def _held_bytes(plan: Plan) -> int:
         ),
         default=0,
     )
+
+
+def _kept_bytes(plan: Plan) -> int:
+    """Return the most bytes of sources that a thread keeps, since it makes different things of them."""
+    if not needs_torch(plan):
+        return 0
+    operations = [operation for shard in plan.shards for operation in shard.operations if operation.length]
+    first: dict[SourceRange, Operation] = {}
+    several: set[SourceRange] = set()
+    for operation in operations:
+        for part in source_terms(operation):
+            if not _is_same(first.setdefault(part, operation), operation):
+                several.add(part)
+    kept = (
+        sum(_piece_bytes(part, operation) for part in source_terms(operation) if part in several)
+        for operation in operations
+    )
+    return min(max(kept, default=0), MOST_KEPT)
+
+
+def _is_same(first: Operation, then: Operation) -> bool:
+    """Whether operations of the same range make the same bytes."""
+    if isinstance(first, Copy) or isinstance(then, Copy):
+        return type(first) is type(then)
+    return replace(first, offset=then.offset) == then
+
+
+def _piece_bytes(part: SourceRange, operation: Operation) -> int:
+    """Return the bytes of a range that a piece of what an operation makes is made of."""
+    return -(-part[2] * min(PIECE_BYTES, operation.length) // operation.length)
 
 
 def _shard_bytes(

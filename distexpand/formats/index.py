@@ -5,6 +5,7 @@ so that no index can make the program read or write outside a checkpoint.
 """
 
 import json
+import re
 from collections.abc import Mapping
 
 from distexpand.errors import CheckpointError
@@ -15,10 +16,17 @@ SINGLE_NAME = "model.safetensors"
 BIN_INDEX_NAME = "pytorch_model.bin.index.json"
 BIN_SINGLE_NAME = "pytorch_model.bin"
 
+_SHARD_NAME = re.compile(r"model-[0-9]{5,}-of-[0-9]{5,}\.safetensors")
+
 
 def shard_name(position: int, count: int) -> str:
     """Return the Hub's conventional name of shard `position` (from 1) of `count`."""
     return SINGLE_NAME if count == 1 else f"model-{position:05d}-of-{count:05d}.safetensors"
+
+
+def is_shard_name(name: str) -> bool:
+    """Whether a file name is one that `shard_name` gives."""
+    return name == SINGLE_NAME or _SHARD_NAME.fullmatch(name) is not None
 
 
 def parse_index(raw: bytes, *, origin: str, suffix: str = ".safetensors") -> dict[str, str]:

@@ -111,7 +111,7 @@ def _open_elsewhere(model: ModelRef, address: Address, place: str) -> SourceStor
     except StorageError as error:
         if parse_address(place) is not None:
             raise
-        raise type(error)(f"{error.message} (and {place!r} is no directory here)", hint=error.hint) from None
+        raise type(error)(f"model {place!r} is no directory here; {error.message}", hint=error.hint) from None
 
 
 def _elsewhere(place: str) -> Address | None:

@@ -5,6 +5,9 @@ knows is an error here, before anything is planned, as it means a missing,
 stale or mixed-up shard.
 """
 
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
 from distexpand.errors import CheckpointError
 from distexpand.formats.catalog import Catalog, TensorEntry, WeightFile
 from distexpand.formats.header import parse_header
@@ -76,8 +79,7 @@ def _read_shards(store: SourceStore, shards: list[str]) -> Catalog:
     tensors: dict[str, TensorEntry] = {}
     weight_files: dict[str, WeightFile] = {}
     metadata: dict[str, str] = {}
-    for shard in shards:
-        entries, weight_file, shard_metadata = _read_shard(store, shard)
+    for shard, (entries, weight_file, shard_metadata) in zip(shards, _headers(store, shards), strict=True):
         for entry in entries:
             if entry.name in tensors:
                 other = tensors[entry.name].file
@@ -92,10 +94,22 @@ def _read_shards(store: SourceStore, shards: list[str]) -> Catalog:
     return Catalog(tensors=tensors, files=weight_files, metadata=metadata)
 
 
-def _read_shard(store: SourceStore, shard: str) -> tuple[list[TensorEntry], WeightFile, dict[str, str]]:
-    if shard.endswith(".bin"):
-        entries, weight_file = read_pickled(store, shard)
-        return entries, weight_file, {}
+Shard = tuple[list[TensorEntry], WeightFile, dict[str, str]]
+_AT_ONCE = 8
+
+
+def _headers(store: SourceStore, shards: list[str]) -> Iterator[Shard]:
+    """Yield what each shard's header says, in order: several at once, as a server may take its time."""
+    if any(name.endswith(".bin") for name in shards):  # torch's fake mode is for one thread
+        for shard in shards:
+            entries, weight_file = read_pickled(store, shard)
+            yield entries, weight_file, {}
+        return
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        yield from pool.map(lambda shard: _read_shard(store, shard), shards)
+
+
+def _read_shard(store: SourceStore, shard: str) -> Shard:
     raw, size = read_header(store, shard)
     header = parse_header(raw, file_size=size, origin=f"{store.location}/{shard}")
     entries = [

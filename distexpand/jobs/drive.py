@@ -66,7 +66,11 @@ def _run(request: JobRequest, log: EventLog, run: str, *, planned: Callable[[Pla
     # If ending takes too long, Ray kills the process.
     with told_to_end(stop.set):
         expansion = plan_expansion(
-            request.recipe, origin=request.origin, places=request.places, shard_size=request.shard_size
+            request.recipe,
+            origin=request.origin,
+            places=request.places,
+            shard_size=request.shard_size,
+            layout=request.layout,
         )
         planned(expansion.plan)
         for finding in expansion.findings:

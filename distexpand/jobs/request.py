@@ -25,6 +25,7 @@ from distexpand.formats.json_record import record
 from distexpand.formats.json_text import load_json_object
 from distexpand.intake.locate import unused_places
 from distexpand.jobs.credentials import refuse_credentials
+from distexpand.plan.layout import Layout
 from distexpand.recipe.canonical import ModelRef
 from distexpand.recipe.draft import Draft
 from distexpand.recipe.parse import parse_recipe
@@ -55,6 +56,7 @@ class JobRequest:
     output: str
     overwrite: bool
     options: ClusterOptions
+    layout: Layout = Layout.LAYERS
     version: str = __version__
 
 
@@ -64,6 +66,7 @@ def make_request(
     origin: str,
     places: Mapping[str, str],
     shard_size: int,
+    layout: Layout = Layout.LAYERS,
     output: str,
     overwrite: bool = False,
     options: ClusterOptions | None = None,
@@ -89,6 +92,7 @@ def make_request(
         origin=origin if origin == "standard input" else PurePosixPath(origin).name,
         places=dict(places),
         shard_size=shard_size,
+        layout=layout,
         output=_cluster_path(output, "the output"),
         overwrite=overwrite,
         options=options or ClusterOptions(),
@@ -138,7 +142,8 @@ def encode_request(request: JobRequest) -> str:
     Raises:
         UsageError: it is too large for one.
     """
-    document = {**asdict(request), "options": _set_options(request.options)}
+    settled = {"layout": request.layout.value, "options": _set_options(request.options)}
+    document = {**asdict(request), **settled}
     raw = json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
     text = base64.b64encode(zlib.compress(raw, 9)).decode()
     if len(text) > MAX_ENCODED or len(raw) > _MAX_DECODED:
@@ -163,7 +168,8 @@ def decode_request(text: str) -> JobRequest:
     try:
         document = load_json_object(_unpacked(text), origin="the job's request")
         options = ClusterOptions(**_known_options(document.pop("options")))
-        return JobRequest(**asdict(record(_Travelled, document)), options=options)
+        travelled = asdict(record(_Travelled, document))
+        return JobRequest(**travelled | {"layout": Layout(travelled["layout"])}, options=options)
     except (ValueError, TypeError, KeyError, AttributeError, zlib.error, CheckpointError):
         raise UsageError(
             "the job's request is damaged or of another version",
@@ -185,6 +191,7 @@ class _Travelled:
     origin: str
     places: Mapping[str, str]
     shard_size: int
+    layout: str
     output: str
     overwrite: bool
     version: str
@@ -204,12 +211,13 @@ def work_id(request: JobRequest) -> str:
     """Return what two requests for the same work have in common: 16 hexadecimal digits.
 
     Over the parsed recipe, so that comments, spelling and the file's name don't matter, the places of its
-    models, the shard size and the output.
+    models, the shard size, the layout and the output.
     """
     document = {
         "draft": _plain(_draft(request)),
         "places": dict(request.places),
         "shard_size": request.shard_size,
+        "layout": request.layout.value,
         "output": request.output,
     }
     raw = json.dumps(document, sort_keys=True).encode()

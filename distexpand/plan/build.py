@@ -9,6 +9,7 @@ from distexpand.architecture.config_remap import RemappedConfig, remap_config
 from distexpand.findings import Finding
 from distexpand.formats.dtypes import DType
 from distexpand.plan.fit import check_fit, check_layers
+from distexpand.plan.layout import Layout
 from distexpand.plan.model import CONFIG_NAME, CopiedFile, Plan, SourceFile, TextFile
 from distexpand.plan.modules import ModelsByStack, StackRecipe, stack_recipes
 from distexpand.plan.origins import layer_configs, layer_origins
@@ -69,6 +70,7 @@ def build_plan(
     locations: Mapping[ModelRef, str],
     *,
     shard_size: int,
+    layout: Layout = Layout.LAYERS,
     modules: ModelsByStack | None = None,
 ) -> BuiltPlan:
     """Return the plan of a recipe, without a model card.
@@ -80,6 +82,7 @@ def build_plan(
         carried: side files that go to the output unchanged.
         locations: where each model was found.
         shard_size: bytes of tensor data per shard.
+        layout: which tensors share a shard.
         modules: the models seen from each further stack of the recipe.
 
     Raises:
@@ -97,7 +100,7 @@ def build_plan(
         tensors += resolve_layers(Resolver(recipe=part.recipe, models=part.models, number=table.number))
     base = models[recipe.base_model]
     remapped = _remapped([main, *further])
-    shards = pack(tensors, base.catalog.metadata, shard_size=shard_size)
+    shards = pack(tensors, base.catalog.metadata, shard_size=shard_size, layout=layout)
     copies = tuple(
         CopiedFile(
             name=file.name,

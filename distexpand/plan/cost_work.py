@@ -2,7 +2,8 @@
 
 Read off the operations, so that a prediction counts what the engine will do:
 zeros are neither read nor digested byte by byte, a copy reads and writes its
-length, a transform reads each of its terms in small steps.
+length, a transform reads each of its terms in small steps, and what is made of
+the same source bytes reads them once.
 """
 
 from collections.abc import Iterable
@@ -20,6 +21,7 @@ from distexpand.plan.operations import (
     Operation,
     Scale,
     Zero,
+    distinct_bytes,
     source_terms,
 )
 
@@ -64,14 +66,15 @@ def plan_work(plan: Plan, *, piece_bytes: int = PIECE_BYTES) -> tuple[ShardWork,
 def shard_work(shard: ShardPlan, piece_bytes: int = PIECE_BYTES) -> ShardWork:
     """Return what one shard demands of an engine whose blocks have `piece_bytes`."""
     zeros = _total(shard.operations, Zero)
+    reading = {source_terms(part): part for part in shard.operations}.values()
     return ShardWork(
-        read=sum(length for part in shard.operations for _, _, length in source_terms(part)),
+        read=distinct_bytes(shard.operations),
         data=shard.size - zeros,
         zeros=zeros,
         copied=_total(shard.operations, Copy) + _total(shard.operations, Gather),
         scaled=_total(shard.operations, Scale),
         blended=sum(map(_blended, shard.operations)),
-        gets=sum(_gets(part, piece_bytes) for part in shard.operations),
+        gets=sum(_gets(part, piece_bytes) for part in reading),
         puts=_ceil(shard.size, piece_bytes),
     )
 

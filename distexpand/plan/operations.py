@@ -158,6 +158,9 @@ class AddLowRank:
 
 _STRUCT_CODES = {DType.U8: "<B", DType.F16: "<e", DType.F32: "<f", DType.F64: "<d"}
 
+SourceRange: TypeAlias = tuple[int, int, int]
+"""A source file's number, offset and length."""
+
 Elementwise: TypeAlias = Scale | Blend | AddLowRank
 Operation: TypeAlias = Copy | Zero | Constant | Gather | Elementwise
 
@@ -167,8 +170,8 @@ def source_length(term: Term, length: int, target: DType) -> int:
     return length // (target.bits // 8) * (term.dtype.bits // 8)
 
 
-def source_terms(operation: Operation) -> tuple[tuple[int, int, int], ...]:
-    """Return the source ranges that an operation reads, as (source, offset, length)."""
+def source_terms(operation: Operation) -> tuple[SourceRange, ...]:
+    """Return the source ranges that an operation reads."""
     match operation:
         case Copy():
             return ((operation.source, operation.source_offset, operation.length),)
@@ -182,15 +185,20 @@ def source_terms(operation: Operation) -> tuple[tuple[int, int, int], ...]:
             return (*term_ranges(operation), *_factor_ranges(operation))
 
 
-def term_ranges(operation: Elementwise) -> tuple[tuple[int, int, int], ...]:
-    """Return the source ranges of an operation's terms, as (source, offset, length)."""
+def distinct_bytes(operations: Iterable[Operation]) -> int:
+    """Return the bytes that operations read where each source range is read once for all of them."""
+    return sum(length for _, _, length in {part for each in operations for part in source_terms(each)})
+
+
+def term_ranges(operation: Elementwise) -> tuple[SourceRange, ...]:
+    """Return the source ranges of an operation's terms."""
     return tuple(
         (term.source, term.source_offset, source_length(term, operation.length, operation.target))
         for term in terms_of(operation)
     )
 
 
-def _factor_ranges(operation: AddLowRank) -> tuple[tuple[int, int, int], ...]:
+def _factor_ranges(operation: AddLowRank) -> tuple[SourceRange, ...]:
     """Return the ranges of the thin matrices: of B its rows that are needed, if it lies row by row."""
     left, right = operation.left, operation.right
     made = range(operation.rows) if operation.transposed else operation.made_rows
@@ -201,7 +209,7 @@ def _factor_ranges(operation: AddLowRank) -> tuple[tuple[int, int, int], ...]:
     )
 
 
-def _gathered_rows(operation: Gather) -> tuple[int, int, int]:
+def _gathered_rows(operation: Gather) -> SourceRange:
     """Return the range of the whole rows that an operation reads parts of."""
     first = operation.skipped // operation.result_row
     end = -(-(operation.skipped + operation.length) // operation.result_row)

@@ -1,22 +1,25 @@
 """Packing: give every output tensor a shard and an offset, as the Hub's conventions have it.
 
-Tensors stay in their order; a shard is closed when the next tensor would take
-its data beyond the shard size. Inside a shard wider elements come first, so
-that every tensor starts at a multiple of its element's size. Headers are
-known before any byte is written, so that a shard can be written in any order.
-How long a header is decides whether the file system can share a source's
-blocks (`plan.congruence`).
+Tensors stay in their order, unless they are laid out by source
+(`plan.by_source`); a shard is closed when the next tensor would take its data
+beyond the shard size. Inside a shard wider elements come first, so that every
+tensor starts at a multiple of its element's size. Headers are known before any
+byte is written, so that a shard can be written in any order. How long a header
+is decides whether the file system can share a source's blocks
+(`plan.congruence`).
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from distexpand.errors import UsageError
 from distexpand.formats.header import encode_header
 from distexpand.formats.index import shard_name
+from distexpand.plan.by_source import source_groups
 from distexpand.plan.congruence import SHARED_BLOCK, congruent_runs, header_remainder
+from distexpand.plan.layout import Layout
 from distexpand.plan.model import ShardPlan
-from distexpand.plan.operations import Copy, Operation
+from distexpand.plan.operations import Copy, Operation, source_terms
 from distexpand.plan.tensors import OutputTensor
 
 DEFAULT_SHARD_SIZE = 5_000_000_000
@@ -27,7 +30,11 @@ _RUNS_PER_SHARD = 10
 
 
 def pack(
-    tensors: Iterable[OutputTensor], metadata: Mapping[str, str], *, shard_size: int
+    tensors: Iterable[OutputTensor],
+    metadata: Mapping[str, str],
+    *,
+    shard_size: int,
+    layout: Layout = Layout.LAYERS,
 ) -> tuple[ShardPlan, ...]:
     """Return the shards; a shard's data is at most `shard_size` bytes unless one tensor is larger.
 
@@ -36,7 +43,8 @@ def pack(
     """
     if shard_size <= 0:
         raise UsageError(f"shard size {shard_size} has to be positive")
-    groups = list(_groups(tensors, shard_size))
+    by_source = layout is Layout.BY_SOURCE
+    groups = list((_source_groups if by_source else layer_groups)(tensors, shard_size))
     metadata = {"format": "pt", **metadata}
     return tuple(
         _shard(shard_name(position, len(groups)), group, metadata)
@@ -44,7 +52,7 @@ def pack(
     )
 
 
-def _groups(tensors: Iterable[OutputTensor], shard_size: int) -> Iterable[list[OutputTensor]]:
+def layer_groups(tensors: Iterable[OutputTensor], shard_size: int) -> Iterator[list[OutputTensor]]:
     """Yield the tensors of each shard: those that fit, and no two long runs that can't both be congruent."""
     group: list[OutputTensor] = []
     size, long_run = 0, shard_size // _RUNS_PER_SHARD
@@ -61,6 +69,14 @@ def _groups(tensors: Iterable[OutputTensor], shard_size: int) -> Iterable[list[O
             size += tensor.operation.length
     if group:
         yield group
+
+
+def _source_groups(tensors: Iterable[OutputTensor], shard_size: int) -> Iterator[list[OutputTensor]]:
+    tensors = list(tensors)
+    operations = [tensor.operation for tensor in tensors]
+    lengths = [operation.length for operation in operations]
+    for group in source_groups([source_terms(part) for part in operations], lengths, shard_size):
+        yield [tensors[position] for position in group]
 
 
 def _shard(name: str, group: list[OutputTensor], metadata: Mapping[str, str]) -> ShardPlan:

@@ -12,7 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 from distexpand.findings import Finding
+from distexpand.plan.layout import Layout
 from distexpand.plan.model import Plan
+from distexpand.plan.transfer import Transfer
 from distexpand.report.glyphs import ASCII, UNICODE, Glyphs, printable
 from distexpand.report.layer_colours import LayerPicture
 from distexpand.report.sizes import bytes_text, count_text, number_text, plural, share_text
@@ -60,7 +62,8 @@ def figures_table(summary: PlanSummary, glyphs: Glyphs) -> Table:
     table.add_row("layers", f"{summary.layers_before}{arrow}{summary.layers_after}", _layer_remark(summary))
     table.add_row("parameters", arrow.join(parameters), growth)
     table.add_row("tensors", number_text(summary.tensors), f"in {plural(len(summary.shards), 'shard')}")
-    table.add_row("read", bytes_text(summary.bytes_read), _read_remark(summary))
+    for row in _read_rows(summary.transfer):
+        table.add_row(*row)
     table.add_row("write", bytes_text(summary.bytes_written), _write_remark(summary))
     table.add_row("disk", *_disk_cells(summary))
     table.add_row("memory", bytes_text(summary.expected_peak_memory), "expected peak")
@@ -98,10 +101,32 @@ def _layer_remark(summary: PlanSummary) -> str:
     return ", ".join(words)
 
 
-def _read_remark(summary: PlanSummary) -> str:
-    if summary.bytes_read == summary.bytes_read_unique:
+def _read_rows(transfer: Transfer) -> Iterator[tuple[str, str, str]]:
+    """Yield what is read, and what it takes shard by shard, where that is more."""
+    planned, other = transfer.planned, transfer.other
+    remark = _read_remark(transfer)
+    yield "read", bytes_text(planned.together), remark
+    if bytes_text(planned.apart) != bytes_text(planned.together):
+        less = _less(planned.apart, other.apart, other.layout)
+        words = ["shard by shard, as on a cluster", *([less] if less != remark else [])]
+        yield "", bytes_text(planned.apart), "; ".join(filter(None, words))
+
+
+def _read_remark(transfer: Transfer) -> str:
+    planned, other = transfer.planned, transfer.other
+    if planned.together == transfer.needed:
         return "each byte once"
-    return f"{bytes_text(summary.bytes_read_unique)} of it distinct"
+    distinct = f"{bytes_text(transfer.needed)} of it distinct"
+    if planned.layout is Layout.BY_SOURCE:
+        distinct += ": some copies take more than a shard"
+    return _less(planned.together, other.together, other.layout) or distinct
+
+
+def _less(read: int, other: int, layout: Layout) -> str:
+    """Say what the other layout reads, if that is less."""
+    if other > read or bytes_text(other) == bytes_text(read):
+        return ""
+    return f"{bytes_text(other)} with --layout {layout.value}"
 
 
 def _write_remark(summary: PlanSummary) -> str:

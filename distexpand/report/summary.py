@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, assert_never
 
 from distexpand.findings import Finding
+from distexpand.plan.layout import Layout
 from distexpand.plan.model import LayerOrigin, Plan, ShardPlan
 from distexpand.plan.operations import (
     AddLowRank,
@@ -22,8 +23,8 @@ from distexpand.plan.operations import (
     Operation,
     Scale,
     Zero,
-    source_terms,
 )
+from distexpand.plan.transfer import Transfer
 from distexpand.report.layer_runs import is_repeat
 
 _LENGTH_PREFIX = 8
@@ -43,11 +44,11 @@ class PlanSummary:
     """What a plan amounts to. All sizes are bytes; parameters count elements.
 
     `bytes_written` is the size of all weight shards and the sum of `bytes_copied`,
-    `bytes_zero`, `bytes_transformed` and `bytes_headers`. `bytes_read` counts a source byte
-    as often as it is read, `bytes_read_unique` once. `layers_repeated` are layers that
-    repeat a source layer used before, `layers_identity` identity blocks (never both);
-    `layers_new` is what a trainer of new blocks trains. `disk_free` is `None` where it
-    isn't known; `moves` says how bytes would move.
+    `bytes_zero`, `bytes_transformed` and `bytes_headers`; `transfer` has what is read, in
+    either layout. `layers_repeated` are layers that repeat a source layer used before,
+    `layers_identity` identity blocks (never both); `layers_new` is what a trainer of new
+    blocks trains. `disk_free` is `None` where it isn't known; `moves` says how bytes would
+    move.
     """
 
     layers_before: int
@@ -58,8 +59,7 @@ class PlanSummary:
     parameters_before: int
     parameters_after: int
     tensors: int
-    bytes_read: int
-    bytes_read_unique: int
+    transfer: Transfer
     bytes_written: int
     bytes_copied: int
     bytes_zero: int
@@ -77,8 +77,11 @@ class PlanSummary:
         """Return the document of `--json`; `docs` and tests hold its keys.
 
         `layers.stack` has one entry per output layer, in order, with the fields of
-        `LayerOrigin`. Sizes are bytes. `disk.free` is null where it isn't known.
+        `LayerOrigin`. Sizes are bytes. `bytes.read` counts a source byte as often as this run
+        reads it, `read_unique` once; `reads` is the same by layout, with shards worked on
+        `together` and each `apart`. `disk.free` is null where it isn't known.
         """
+        layouts = (self.transfer.planned, self.transfer.other)
         return {
             "layers": {
                 "before": self.layers_before,
@@ -91,13 +94,18 @@ class PlanSummary:
             "parameters": {"before": self.parameters_before, "after": self.parameters_after},
             "tensors": self.tensors,
             "bytes": {
-                "read": self.bytes_read,
-                "read_unique": self.bytes_read_unique,
+                "read": self.transfer.planned.together,
+                "read_unique": self.transfer.needed,
                 "written": self.bytes_written,
                 "copied": self.bytes_copied,
                 "zero": self.bytes_zero,
                 "transformed": self.bytes_transformed,
                 "headers": self.bytes_headers,
+                "side_files": self.transfer.side_files,
+            },
+            "reads": {
+                reads.layout.value: {"together": reads.together, "apart": reads.apart}
+                for reads in sorted(layouts, key=lambda reads: reads.layout is not Layout.LAYERS)
             },
             "shards": [asdict(shard) for shard in self.shards],
             "disk": {"needed": self.disk_needed, "free": self.disk_free},
@@ -111,16 +119,19 @@ def summarise(
     plan: Plan,
     *,
     layers_before: int,
+    transfer: Transfer,
     disk_needed: int,
     disk_free: int | None,
     expected_peak_memory: int,
     moves: str = "",
     findings: tuple[Finding, ...] = (),
 ) -> PlanSummary:
-    """Return the figures of a plan; `layers_before` is the base model's number of layers."""
+    """Return the figures of a plan; `layers_before` is the base model's number of layers.
+
+    `transfer` is that of the same plan.
+    """
     operations = [operation for shard in plan.shards for operation in shard.operations]
     written = _written_by_kind(operations)
-    reads = sorted(read for operation in operations for read in source_terms(operation))
     shards = tuple(_shard_figures(shard) for shard in plan.shards)
     return PlanSummary(
         layers_before=layers_before,
@@ -131,9 +142,8 @@ def summarise(
         parameters_before=plan.source_parameters,
         parameters_after=plan.parameters,
         tensors=sum(shard.tensors for shard in shards),
-        bytes_read=sum(length for _, _, length in reads),
-        bytes_read_unique=_covered(reads),
-        bytes_written=sum(shard.size for shard in shards),
+        transfer=transfer,
+        bytes_written=transfer.written,
         bytes_copied=written["copied"],
         bytes_zero=written["zero"],
         bytes_transformed=written["transformed"],
@@ -172,14 +182,3 @@ def _written_by_kind(operations: Iterable[Operation]) -> dict[str, int]:
             case _:
                 assert_never(operation)
     return written
-
-
-def _covered(reads: list[tuple[int, int, int]]) -> int:
-    """Return how many distinct bytes the sorted ranges cover."""
-    covered, file, end = 0, -1, 0
-    for source, offset, length in reads:
-        if source != file:
-            file, end = source, 0
-        covered += max(offset + length - max(offset, end), 0)
-        end = max(end, offset + length)
-    return covered

@@ -7,12 +7,10 @@ from distexpand.storage.address import Address
 from distexpand.storage.local import LocalSource
 from distexpand.storage.opening import open_store
 from distexpand.storage.ranges import SourceStore
+from distexpand.storage.scratch import is_streamed
 
 Output = Path | Address
 """A directory here, or a place elsewhere."""
-
-STREAMED = frozenset({"s3"})
-"""Kinds of places that shards are sent to as they are made; to the others whole, from a folder here."""
 
 STAGED_SHARDS = 2
 """Shards that lie here at most on their way: one is made while another is sent."""
@@ -25,6 +23,6 @@ def output_store(output: Output) -> SourceStore:
 
 def staged_bytes(plan: Plan, output: Address) -> int:
     """Return the bytes of disk that a run takes here while its output goes elsewhere."""
-    if output.scheme in STREAMED:
+    if is_streamed(output.scheme):
         return 0
     return sum(sorted((shard.size for shard in plan.shards), reverse=True)[:STAGED_SHARDS])

@@ -1,7 +1,6 @@
 """Is there room for an output: asked before anything is begun, and again once an output is held."""
 
 import shutil
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +11,10 @@ from distexpand.engine.space import disk_bytes, small_file_bytes
 from distexpand.errors import StorageError
 from distexpand.plan.model import Plan
 from distexpand.runner.io_words import existing_folder, io_words, shareable_sources
-from distexpand.runner.place import STREAMED, Output, staged_bytes
+from distexpand.runner.place import Output, staged_bytes
 from distexpand.storage.address import Address
 from distexpand.storage.ranges import RangeReader
+from distexpand.storage.scratch import is_streamed, scratch_place
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,10 +33,10 @@ def room_for(plan: Plan, readers: Sequence[RangeReader], output: Output | None, 
         StorageError: a source can't be read.
     """
     if isinstance(output, Address):
-        how = "as shards are made" if output.scheme in STREAMED else f"whole, from {tempfile.gettempdir()}"
+        how = "as shards are made" if is_streamed(output.scheme) else f"whole, from {scratch_place()}"
         return Room(
             needed=staged_bytes(plan, output),
-            free=free_disk(Path(tempfile.gettempdir())),
+            free=free_disk(scratch_place()),
             moves=", ".join(filter(None, [io_words(readers, None, ()), f"send to {output.scheme}:// {how}"])),
         )
     shared = shareable_sources(readers, output) if output and clone else ()

@@ -67,6 +67,8 @@ def check_sources(plan: Plan, readers: Sequence[RangeReader]) -> None:
                 f"{origin}: isn't the file that was planned (model {source.model})",
                 hint="The source changed since; plan again.",
             )
+        # What a server said of the version once has to be what it says still, since runs are resumed by it.
+        reader.check_unchanged()
 
     _at_once(check, range(len(plan.sources)))
 

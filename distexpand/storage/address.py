@@ -11,9 +11,10 @@ from urllib.parse import quote, unquote, urlsplit
 from distexpand.errors import UsageError
 
 HUB = "hf"
+FILE = "file"
 OBJECT_STORES = frozenset({"s3", "gs", "az"})
 WEB = frozenset({"http", "https"})
-SCHEMES = frozenset({HUB, "file"}) | OBJECT_STORES | WEB
+SCHEMES = frozenset({HUB, FILE}) | OBJECT_STORES | WEB
 
 _SCHEME = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://")
 _ALIASES = {"gcs": "gs", "azure": "az", "abfs": "az", "abfss": "az"}
@@ -35,6 +36,8 @@ class Address:
     revision: str | None = None
 
     def __str__(self) -> str:
+        if self.scheme == FILE:
+            return f"{FILE}://{quote(self.path)}"
         at = f"@{quote(self.revision, safe='')}" if self.revision else ""
         return f"{self.scheme}://{self.root}{at}" + (f"/{self.path}" if self.path else "")
 
@@ -58,8 +61,8 @@ def parse_address(text: str) -> Address | None:
         )
     if scheme == HUB:
         return _hub(rest, text)
-    if scheme == "file":
-        return Address(scheme=scheme, root="", path=unquote(rest.removeprefix("localhost")))
+    if scheme == FILE:
+        return _file(rest, text)
     return _plain(scheme, rest)
 
 
@@ -72,7 +75,7 @@ def local_path(text: str) -> str | None:
     address = parse_address(text)
     if address is None:
         return text
-    return address.path if address.scheme == "file" else None
+    return address.path if address.scheme == FILE else None
 
 
 def is_repository(text: str) -> bool:
@@ -94,8 +97,19 @@ def _hub(rest: str, text: str) -> Address:
     )
 
 
+def _file(rest: str, text: str) -> Address:
+    host, slash, path = rest.partition("/")
+    if host not in {"", "localhost"} or not slash:
+        raise UsageError(f"{text}: not a path of this machine", hint="Write file:///PATH, or the path alone.")
+    return Address(scheme=FILE, root="", path=unquote(f"/{path}"))
+
+
 def _plain(scheme: str, rest: str) -> Address:
-    parts = urlsplit(f"{scheme}://{rest}")
+    try:
+        parts = urlsplit(f"{scheme}://{rest}")
+        _ = parts.port if scheme in WEB else None
+    except ValueError:  # not repeated in the message, as below
+        raise UsageError(f"{scheme}://...: server and port can't be told from each other") from None
     # Not repeated in the message: what stands there may be a password or a signature.
     if "@" in parts.netloc:
         raise UsageError(
@@ -110,4 +124,10 @@ def _plain(scheme: str, rest: str) -> Address:
     root, _, path = rest.partition("/")
     if not root:
         raise UsageError(f"{scheme}://{rest}: names no {'server' if scheme in WEB else 'bucket'}")
-    return Address(scheme=scheme, root=root, path=path.strip("/"))
+    path = path.strip("/")
+    if scheme in OBJECT_STORES and path and {"", ".", ".."} & set(path.split("/")):
+        raise UsageError(
+            f"{scheme}://{rest}: a folder's name can't be empty, `.` or `..`",
+            hint="Object stores know no parent folder; write the path without these.",
+        )
+    return Address(scheme=scheme, root=root, path=path)

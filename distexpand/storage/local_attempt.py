@@ -96,6 +96,9 @@ class LocalAttempt:
             # What is still dirty begins its way to the disk; what is clean leaves the cache.
             os.posix_fadvise(self.descriptor, offset, len(buffer), os.POSIX_FADV_DONTNEED)
 
+    def leave_zero(self, offset: int, length: int) -> None:
+        """Do nothing: the file reads as zero there already."""
+
     def _write_ends(self, start: int, stop: int) -> None:
         """Write the ends that wait in a range."""
         for offset, end in self._ends.take(start, stop):

@@ -10,16 +10,20 @@ class BytesReader:
 
     alignment = 1
     is_sparse = False
-    version = ""
 
-    def __init__(self, raw: bytes) -> None:
+    def __init__(self, raw: bytes, *, origin: str = "in memory", version: str = "") -> None:
+        """Take the bytes of a file; `origin` is what it is called in an error."""
         self._raw = raw
+        self._origin = origin
         self.size = len(raw)
+        self.version = version
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
         """Fill the buffer from `offset`."""
         if offset + len(buffer) > self.size:
-            raise StorageError(f"bytes {offset} to {offset + len(buffer)} of a file of {self.size}")
+            raise StorageError(
+                f"{self._origin}: bytes {offset} to {offset + len(buffer)} of a file of {self.size}"
+            )
         buffer[:] = self._raw[offset : offset + len(buffer)]
 
     def data_ranges(self, offset: int, length: int) -> Iterator[tuple[int, int]]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from distexpand.storage.address import local_path
+from distexpand.storage.address import HUB, Address, parse_address
 from distexpand.storage.local import LocalSource
 from distexpand.storage.ranges import SourceStore
 
@@ -16,10 +16,22 @@ def open_store(location: str) -> SourceStore:
         MissingDependencyError: the client for that kind of place isn't installed.
         StorageError: it can't be reached.
     """
-    path = local_path(location)
-    if path is None:
-        raise NotImplementedError(location)
-    return LocalSource(Path(path))
+    address = parse_address(location)
+    if address is None or address.scheme == "file":
+        return LocalSource(Path(location if address is None else address.path))
+    return _hub(address) if address.scheme == HUB else _objects(address)
+
+
+def _objects(address: Address) -> SourceStore:
+    from distexpand.storage.object_source import ObjectSource  # noqa: PLC0415  # for who needs it
+
+    return ObjectSource(address)
+
+
+def _hub(address: Address) -> SourceStore:
+    from distexpand.storage.hub_source import HubSource  # noqa: PLC0415  # for who needs it
+
+    return HubSource(address)
 
 
 def open_stores(locations: Iterable[str]) -> dict[str, SourceStore]:

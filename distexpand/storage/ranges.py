@@ -98,18 +98,28 @@ class Attempt(Protocol):
         ...
 
     def write(self, offset: int, buffer: memoryview) -> None:
-        """Write the whole buffer at `offset`; several threads may write at once.
+        """Write the whole buffer at `offset`; several threads may write at once, nothing twice.
 
         Raises:
             StorageError: writing failed.
         """
         ...
 
-    def read_into(self, offset: int, buffer: memoryview) -> None:
-        """Fill the buffer with what was written.
+    def leave_zero(self, offset: int, length: int) -> None:
+        """Take note that a range that wasn't written is as it is to be.
+
+        Where a file goes off in parts, it is what tells that nothing is missing from one.
 
         Raises:
-            StorageError: reading failed.
+            StorageError: sending what is complete now failed.
+        """
+        ...
+
+    def read_into(self, offset: int, buffer: memoryview) -> None:
+        """Fill the buffer with what was written; the first bytes at least, as they are checked.
+
+        Raises:
+            StorageError: reading failed, or what was written there is on its way.
         """
         ...
 

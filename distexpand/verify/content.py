@@ -116,7 +116,7 @@ def check_against_sources(
 def check_recorded_plan(manifest: Manifest, plan: Plan) -> Iterator[Difference]:
     """Yield what the manifest says otherwise than a plan made anew: sources, layers, small files.
 
-    Shards aren't compared: how tensors are packed depends on the shard size. The model card
+    Shards aren't compared: how tensors are packed depends on shard size and layout. The model card
     isn't either: its wording belongs to the version that wrote it.
     """
     for recorded, found in zip_longest(manifest.sources, plan.sources):

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from distexpand.batch.document import Batch, parse_batch, read_batch
 from distexpand.batch.hooks import VERIFY, Hook
 from distexpand.errors import RecipeError
+from distexpand.plan.layout import Layout
 
 HOME = Path("/batches/nightly.yml")
 ONE = {"recipe": "r.yml", "output": "out"}
@@ -46,6 +47,7 @@ def _expected(value: Any) -> tuple[Hook, ...]:
             optional={
                 "models": st.dictionaries(names, names),
                 "shard_size": st.integers(1, 10**12),
+                "layout": st.sampled_from([layout.value for layout in Layout]),
                 "overwrite": st.booleans(),
                 "after": hook_lists,
             },
@@ -71,6 +73,7 @@ def test_everything_that_is_written_is_read(
             name: f"/batches/{path}" for name, path in entry.get("models", {}).items()
         }
         assert expansion.shard_size == entry.get("shard_size")
+        assert expansion.layout.value == entry.get("layout", "layers")
         assert expansion.overwrite is entry.get("overwrite", False)
         assert expansion.after == _expected(entry.get("after", after_each))
 
@@ -109,6 +112,7 @@ def test_a_block_for_anchors_may_have_any_name() -> None:
         ({"expansions": [ONE | {"recipe": ["r"]}]}, ["expansions[0].recipe: found ['r']", "a path"]),
         ({"expansions": [ONE | {"shard_size": "big"}]}, ["shard_size: found 'big'", "5GB"]),
         ({"expansions": [ONE | {"shard_size": True}]}, ["shard_size: found True"]),
+        ({"expansions": [ONE | {"layout": "by_source"}]}, ["layout: found 'by_source'", "by-source"]),
         ({"expansions": [ONE | {"overwrite": "yes!"}]}, ["overwrite: found 'yes!'", "true or false"]),
         ({"expansions": [ONE | {"models": ["a"]}]}, ["models: found ['a']", "a mapping"]),
         ({"expansions": [ONE | {"models": {"a=b": "x"}}]}, ["models.a=b", "no `=`"]),

@@ -42,6 +42,15 @@ def test_all_made_then_left_alone(folder: Folder, tmp_path: Path) -> None:
     assert [entry | {"plan": ""} for entry in again.document["expansions"]] == unchanged
 
 
+def test_an_entry_may_have_a_layout(folder: Folder, tmp_path: Path) -> None:
+    folder.write(folder.entry("out0", layout="by-source"))
+    assert folder.run().code == 0
+    options = ("--model", f"a={folder.path / 'a'}", "--shard-size", "5kB", "--layout")
+    for layout in ("layers", "by-source"):
+        call("run", folder.path / "out0.yml", tmp_path / layout, *options, layout)
+    assert tree(folder.path / "out0") == tree(tmp_path / "by-source") != tree(tmp_path / "layers")
+
+
 def test_a_remade_output_gets_its_hooks_again(folder: Folder) -> None:
     folder.write(folder.entry("out0"))
     assert folder.run().code == 0

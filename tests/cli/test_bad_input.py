@@ -41,7 +41,7 @@ RECIPES: dict[str, str] = {
     "infinite": "slices: [{sources: [{model: a, layer_range: [0, 4], parameters: {scale: .inf}}]}]\n"
     "merge_method: passthrough",
     "unknown dtype": "{model: a, layer_map: [[0, 4]], dtype: int3}",
-    "missing model": "{model: nowhere/at-all, layer_map: [[0, 4]]}",
+    "missing model": "{model: at-all, layer_map: [[0, 4]]}",
     "model that is a file": "{model: /etc/hostname, layer_map: [[0, 4]]}",
     "long model": f"{{model: {'x' * 5000}, layer_map: [[0, 4]]}}",
     "null in a model": '{model: "a\\0b", layer_map: [[0, 4]]}',

@@ -112,6 +112,28 @@ def test_a_saved_plan_runs_as_its_recipe(cli: Cli, model: Path, recipe: Path, tm
     assert not (tmp_path / "three").exists()
 
 
+def test_a_run_by_source_is_its_own_output_and_verified_as_any(
+    cli: Cli, model: Path, recipe: Path, tmp_path: Path
+) -> None:
+    recipe.write_text(COPIES)
+    options = ("--model", f"a={model}", "--shard-size", "5kB")
+    by_source = (*options, "--layout", "by-source")
+    told = [cli("plan", recipe, *some, "--json").document for some in (options, by_source)]
+    assert [one["bytes"]["read"] for one in told] == [
+        told[0]["reads"]["layers"]["together"],
+        told[1]["reads"]["by-source"]["together"],
+    ]
+    assert told[0]["bytes"]["read"] > told[1]["bytes"]["read"] == told[0]["bytes"]["read_unique"]
+    assert cli("run", recipe, tmp_path / "out", *by_source).code == 0
+    assert cli("verify", tmp_path / "out", "--sources", "--model", f"a={model}").code == 0
+    assert cli("plan", recipe, *by_source, "--save", tmp_path / "plan.json").code == 0
+    assert cli("run", tmp_path / "plan.json", tmp_path / "saved").code == 0
+    assert tree(tmp_path / "saved") == tree(tmp_path / "out")
+    refused = cli("run", recipe, tmp_path / "out", *options, "--resume")
+    assert refused.code != 0
+    assert cli("run", recipe, tmp_path / "out", *by_source, "--resume").code == 0
+
+
 def test_a_recipe_from_standard_input(model: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     done = call("run", "-", out, "--model", model, "--quiet", stdin='{"layer_map": [[0, 4], [2, 4]]}')

@@ -11,6 +11,8 @@ import pytest
 from click.testing import CliRunner
 
 from distexpand.cli.main import cli as root
+from distexpand.cli.options import LAYOUTS
+from distexpand.plan.layout import Layout
 
 SNAPSHOTS = Path(__file__).with_name("snapshots")
 
@@ -27,6 +29,10 @@ def test_help_is_the_stored_one(name: str) -> None:
     if os.environ.get("UPDATE_SNAPSHOTS"):
         stored.write_text(text, encoding="utf-8")
     assert stored.read_text(encoding="utf-8") == text
+
+
+def test_every_layout_can_be_chosen() -> None:
+    assert list(LAYOUTS) == [layout.value for layout in Layout]
 
 
 def test_no_line_of_the_help_is_cut() -> None:

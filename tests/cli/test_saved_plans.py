@@ -55,7 +55,7 @@ def test_a_saved_plan_is_as_strict_as_its_recipe(
     assert "warning: " in done.err
 
 
-@pytest.mark.parametrize("option", [("--model", "a=x"), ("--shard-size", "5GB")])
+@pytest.mark.parametrize("option", [("--model", "a=x"), ("--shard-size", "5GB"), ("--layout", "layers")])
 def test_what_a_plan_has_settled_can_not_be_given(
     cli: Cli, saved: Path, tmp_path: Path, option: tuple[str, str]
 ) -> None:

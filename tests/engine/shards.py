@@ -7,6 +7,7 @@ from pathlib import Path
 
 from hypothesis import strategies as st
 
+from distexpand.engine.blocks import Block, cut_pieces
 from distexpand.formats.dtypes import DType
 from distexpand.formats.header import Header, encode_header, parse_header
 from distexpand.plan.model import ShardPlan
@@ -155,6 +156,19 @@ def header_of(shard: ShardPlan) -> Header:
     return parse_header(shard.header, file_size=shard.size, origin=shard.name)
 
 
+def blocks_of(header: Header, operations: Sequence[Operation], *, piece_bytes: int) -> list[Block]:
+    """Return blocks of neighbouring pieces that cover a shard, as many pieces in each as fit."""
+    blocks: list[Block] = []
+    for piece in cut_pieces(header, operations, piece_bytes=piece_bytes):
+        last = blocks[-1] if blocks else None
+        if last and last.offset + last.length == piece.offset and last.length + piece.length <= piece_bytes:
+            length = last.length + piece.length
+            blocks[-1] = Block(offset=last.offset, length=length, pieces=(*last.pieces, piece))
+        else:
+            blocks.append(Block(offset=piece.offset, length=piece.length, pieces=(piece,)))
+    return blocks
+
+
 class MemoryReader:
     """A source in memory; `holes` are ranges that it knows to be zero."""
 
@@ -163,6 +177,7 @@ class MemoryReader:
         self.size = len(data)
         self.is_sparse = bool(holes)
         self.alignment = 1
+        self.version = "1"
         self._hole = bytearray(len(data))
         for start, stop in holes:
             self._hole[start:stop] = b"\1" * (stop - start)

@@ -3,7 +3,6 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from distexpand.engine.blocks import cut_blocks
 from distexpand.engine.fill import Workspace, digest_pieces, fill_block
 from distexpand.plan.digest_layout import piece_digest, zeros_digest
 from distexpand.plan.model import ShardPlan
@@ -12,6 +11,7 @@ from tests.engine.shards import (
     SOURCE_BYTES,
     SOURCES,
     MemoryReader,
+    blocks_of,
     copying_shard,
     header_of,
     shard_plans,
@@ -28,7 +28,7 @@ def _filled(shard: ShardPlan, readers: list[MemoryReader], piece_bytes: int) -> 
     made = bytearray(shard.size)
     digests = []
     workspace = Workspace(piece_bytes)
-    for block in cut_blocks(header_of(shard), shard.operations, piece_bytes=piece_bytes):
+    for block in blocks_of(header_of(shard), shard.operations, piece_bytes=piece_bytes):
         workspace.begin(block.offset)
         workspace.buffer[:] = b"\xaa" * len(workspace.buffer)
         runs = fill_block(block, readers, workspace)

@@ -16,13 +16,14 @@ torch = pytest.importorskip("torch", reason="needs pip install 'distexpand[torch
 
 from distexpand.engine import fill as fill_module  # noqa: E402
 from distexpand.engine import low_rank  # noqa: E402
-from distexpand.engine.blocks import cut_blocks, slice_operation  # noqa: E402
+from distexpand.engine.blocks import slice_operation  # noqa: E402
 from distexpand.engine.fill import Workspace, fill_block  # noqa: E402
 from distexpand.formats.dtypes import DType  # noqa: E402
 from distexpand.formats.header import encode_header, parse_header  # noqa: E402
 from distexpand.plan.operations import source_terms  # noqa: E402
 from distexpand.verify.plain import fill_plain, plain_bytes  # noqa: E402
 from tests.engine.matrices import Addition, addition, expected, moved, random_addition  # noqa: E402
+from tests.engine.shards import blocks_of  # noqa: E402
 
 FACTORS = (DType.F16, DType.BF16, DType.F32)
 WEIGHTS = (*FACTORS, DType.F64)
@@ -36,7 +37,7 @@ def by_blocks(made: Addition, piece_bytes: int = 1 << 20, workspace: Workspace |
     header = parse_header(raw, file_size=len(raw) + operation.length, origin="t")
     workspace = workspace or Workspace(piece_bytes)
     result = bytearray()
-    for block in cut_blocks(header, [moved(made, len(raw)).operation], piece_bytes=piece_bytes):
+    for block in blocks_of(header, [moved(made, len(raw)).operation], piece_bytes=piece_bytes):
         runs = fill_block(block, made.readers, workspace)
         assert [(run.start, run.length) for run in runs] == [(0, block.length)]
         result += workspace.buffer[: block.length]

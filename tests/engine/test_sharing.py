@@ -1,4 +1,4 @@
-"""Blocks that several shards have: read once, written everywhere, each shard whole in its turn."""
+"""Bytes that several shards have: read once, written everywhere, each shard whole in its turn."""
 
 import threading
 from collections import Counter
@@ -11,15 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from distexpand.engine import sharing
-from distexpand.engine.blocks import cut_blocks
 from distexpand.engine.receipt import Receipt
 from distexpand.engine.shard import ShardEngine
-from distexpand.engine.sharing import MOST_TOGETHER, groups_that_share, shared_blocks
+from distexpand.engine.sharing import MOST_TOGETHER, groups_that_share
 from distexpand.errors import InterruptedRunError, StorageError
 from distexpand.plan.model import ShardPlan
 from distexpand.storage.local import LocalOutput
-from tests.engine.paged_shards import PAGE, SOURCE_BYTES, groups, plain_file, shard_of, sources_in
-from tests.engine.shards import MemoryReader, header_of
+from tests.engine.paged_shards import PAGE, SOURCE_BYTES, plain_file, shard_of, sources_in
+from tests.engine.shards import MemoryReader
 from tests.storage.contract import noise
 from tests.support.mounts import FileSystems, fresh_folder
 from tests.support.transfers import LEAST_BYTES, SHARED, counted_transfers, small_limits
@@ -95,32 +94,6 @@ def test_apart_they_read_each_byte_as_often_as_they_have_it(tmp_path: Path) -> N
     assert reader.times == expected
 
 
-@given(groups(most=4), st.integers(2, 16).map(lambda n: n * PAGE))
-@settings(deadline=None, max_examples=50)
-def test_every_block_has_its_place_and_places_of_one_block_are_alike(
-    shards: list[ShardPlan], piece_bytes: int
-) -> None:
-    cut = [list(cut_blocks(header_of(s), s.operations, piece_bytes=piece_bytes)) for s in shards]
-    contents = [noise(SOURCE_BYTES, seed) for seed in range(2)]
-    readers = [MemoryReader(raw) for raw in contents]
-    files = [plain_file(shard, readers) for shard in shards]
-    found, firsts = [], []
-    for targets in shared_blocks(cut):
-        found += [(target.shard, target.block) for target in targets]
-        firsts.append((targets[0].shard, targets[0].block.offset))
-        first = targets[0].block
-        for target in targets:
-            block = target.block
-            made = files[target.shard][block.offset : block.offset + block.length]
-            assert made == files[targets[0].shard][first.offset : first.offset + first.length]
-            assert (block.offset - first.offset) % PAGE == 0
-            assert [piece.length for piece in block.pieces] == [piece.length for piece in first.pieces]
-    assert sorted(found, key=lambda item: (item[0], item[1].offset)) == [
-        (number, block) for number, blocks in enumerate(cut) for block in blocks
-    ]
-    assert firsts == sorted(firsts)
-
-
 @given(st.lists(st.lists(st.integers(0, 4), min_size=1, max_size=4), max_size=24), st.integers(1, 40))
 @settings(deadline=None, max_examples=80)
 def test_groups_are_all_shards_in_order_and_no_group_is_too_large(
@@ -147,7 +120,7 @@ def test_shards_that_share_nothing_stay_alone_and_those_that_do_are_together() -
 
 
 def test_small_copies_make_no_group(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sharing, "_LEAST_COPY", 8 * PAGE + 1)
+    monkeypatch.setattr(sharing, "_LEAST_READ", 8 * PAGE + 1)
     alike = [layers(1, name="a"), layers(1, name="b")]
     assert groups_that_share(alike, most_bytes=10**9) == [[shard] for shard in alike]
     assert LEAST_BYTES < 8 * PAGE

@@ -16,7 +16,6 @@ torch = pytest.importorskip("torch", reason="needs pip install 'distexpand[torch
 
 from distexpand.engine import fill as fill_module  # noqa: E402
 from distexpand.engine import transforms  # noqa: E402
-from distexpand.engine.blocks import cut_blocks  # noqa: E402
 from distexpand.engine.buffers import PAGE_BYTES  # noqa: E402
 from distexpand.engine.fill import Workspace, fill_block  # noqa: E402
 from distexpand.engine.quiet_nan import nan_bits  # noqa: E402
@@ -25,7 +24,7 @@ from distexpand.formats.dtypes import DType  # noqa: E402
 from distexpand.formats.header import encode_header, parse_header  # noqa: E402
 from distexpand.plan.operations import Blend, Operation, Scale, Term, terms_of  # noqa: E402
 from distexpand.verify.plain import plain_bytes  # noqa: E402
-from tests.engine.shards import FACTORS, FLOATS, MemoryReader  # noqa: E402
+from tests.engine.shards import FACTORS, FLOATS, MemoryReader, blocks_of  # noqa: E402
 
 ELEMENTS = 4099
 SPECIAL = [
@@ -98,7 +97,7 @@ def by_blocks(operation: Scale | Blend, readers: list[MemoryReader], piece_bytes
     moved = type(operation)(**{**{n: getattr(operation, n) for n in operation.__slots__}, "offset": len(raw)})
     workspace = Workspace(piece_bytes)
     made = bytearray()
-    for block in cut_blocks(header, [moved], piece_bytes=piece_bytes):
+    for block in blocks_of(header, [moved], piece_bytes=piece_bytes):
         runs = fill_block(block, readers, workspace)
         assert [(run.start, run.length) for run in runs] == [(0, block.length)]
         made += workspace.buffer[: block.length]

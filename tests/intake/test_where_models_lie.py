@@ -3,7 +3,7 @@
 import pytest
 
 from distexpand.errors import UsageError
-from distexpand.intake.locate import locate, parse_assignment, unused_places
+from distexpand.intake.locate import default_model, locate, parse_assignment, pinned, unused_places
 from distexpand.recipe.canonical import ModelRef
 
 PLAIN = ModelRef(name="org/model")
@@ -58,7 +58,7 @@ def test_place_that_is_no_directory(tmp_path, monkeypatch, place):
         locate(PLAIN, {"org/model": place})
 
 
-@pytest.mark.parametrize("name", ["org/model", "x" * 5000, "~no-such-user-anywhere", "a\0b"])
+@pytest.mark.parametrize("name", ["model", "a/b/c", "x" * 5000, "~no-such-user-anywhere", "a\0b"])
 def test_model_that_is_nowhere(name):
     with pytest.raises(UsageError, match="is not a directory here") as error:
         locate(ModelRef(name=name), {})
@@ -67,3 +67,30 @@ def test_model_that_is_nowhere(name):
 
 def test_names_that_no_model_has():
     assert unused_places({"a": "x", "": "y", "org/model@v1": "z"}, (PINNED,)) == ["a"]
+
+
+def test_addresses_and_names_of_the_hub_are_no_paths():
+    for place in ("hf://org/model@v2", "org/model@v2"):
+        name, places = default_model({"": place})
+        assert name == ModelRef(name="org/model", revision="v2")
+        assert places == {"org/model@v2": place}
+    assert default_model({"": "s3://bucket/models/mine"})[0] == ModelRef(name="mine")
+    assert default_model({"": "s3://bucket"})[0] == ModelRef(name="bucket")
+
+
+def test_a_directory_goes_before_the_hub(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "org" / "model").mkdir(parents=True)
+    assert default_model({"": "org/model"})[0] == ModelRef(name="model")
+    assert locate(ModelRef(name="x"), {"x": f"file://{tmp_path}/org"}).location == str(tmp_path / "org")
+
+
+def test_a_store_of_the_hub_pins_its_model():
+    commit = "0123456789abcdef0123456789abcdef01234567"
+
+    class Store:
+        location = f"hf://org/model@{commit}"
+
+    assert pinned(PINNED, Store()) == ModelRef(name="org/model", revision=commit)
+    assert pinned(ModelRef(name="hf://org/model"), Store()) == ModelRef(name="org/model", revision=commit)
+    assert pinned(ModelRef(name="mine"), Store()) == ModelRef(name="mine", revision=commit)

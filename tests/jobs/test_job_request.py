@@ -23,6 +23,7 @@ from distexpand.jobs.request import (
     work_id,
 )
 from distexpand.jobs.requirements import BASE_REQUIREMENTS, missing_requirements
+from distexpand.plan.layout import Layout
 
 RECIPE = "{model: a, layer_map: [[0, 3], [1, 4]]}"
 PLACES = {"a": "/models/a"}
@@ -43,6 +44,7 @@ texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=50)
         origin=texts,
         places=st.dictionaries(texts, texts, max_size=3),
         shard_size=st.integers(1, 10**18),
+        layout=st.sampled_from(Layout),
         output=texts,
         overwrite=st.booleans(),
         options=st.builds(
@@ -78,6 +80,7 @@ def test_another_work_has_another_name() -> None:
         asked("{model: a, block_expansion: {blocks: 2, where: interleaved}}"),
         asked("{model: a, block_expansion: {blocks: 2, where: end}}"),
         asked(shard_size=5001),
+        asked(layout=Layout.BY_SOURCE),
         asked(output="/out2"),
         asked(places={"a": "/models/b"}),
     ]

@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from distexpand.findings import Finding
+from distexpand.plan.layout import Layout
+from distexpand.plan.transfer import LayoutReads, transfer
 from distexpand.report.plan_report import plan_report
 from distexpand.report.run_report import run_report
 from distexpand.report.summary import summarise
@@ -27,7 +29,12 @@ PIECES = st.lists(
 
 
 def summary_of(shards, layers=(), **facts):
-    return summarise(plans.plan(shards, layers), **{**FACTS, **facts})
+    return summary_of_plan(plans.plan(shards, layers), **facts)
+
+
+def summary_of_plan(plan, **facts):
+    moved = transfer(plan, lambda shards: [[shard] for shard in shards])
+    return summarise(plan, transfer=moved, **{**FACTS, **facts})
 
 
 def shown(renderable, width=100, encoding="utf-8"):
@@ -46,7 +53,20 @@ def test_the_figures_add_up(pieces):
     assert sizes["written"] == sum(shard["size"] for shard in figures["shards"])
     assert figures["tensors"] == sum(shard["tensors"] for shard in figures["shards"]) == sum(map(len, pieces))
     factor = {"copy": 1, "zero": 0, "scale": 2, "blend": 3}
-    assert sizes["read"] == sum(factor[kind] * length for kinds in pieces for kind, length, _ in kinds)
+    named = sum(factor[kind] * length for kinds in pieces for kind, length, _ in kinds)
+    assert sizes["read_unique"] <= sizes["read"] <= named
+
+
+@given(st.lists(st.tuples(st.integers(1, 4), st.integers(0, 3)), min_size=1, max_size=6))
+def test_what_is_read_is_told_for_either_layout(copies):
+    """Each layer in so many shards; by source it is read once."""
+    count = sum(times for times, _ in copies)
+    kinds = [("copy", 8, 100 * layer) for times, layer in copies for _ in range(times)]
+    shards = [plans.shard(number, count, [kind]) for number, kind in enumerate(kinds, start=1)]
+    figures = summary_of(shards).to_json()
+    layers = len({layer for _, layer in copies})
+    assert figures["bytes"]["read_unique"] == 8 * layers
+    assert figures["reads"]["layers"]["apart"] == figures["bytes"]["read"] == 8 * count
 
 
 @given(PIECES)
@@ -57,7 +77,7 @@ def test_unique_bytes_are_those_of_the_sets(kinds):
             narrow.update(range(offset, offset + length))
         if kind in {"scale", "blend"}:
             wide.update(range(offset, offset + 2 * length))
-    assert summary_of([plans.shard(1, 1, kinds)]).bytes_read_unique == len(narrow) + len(wide)
+    assert summary_of([plans.shard(1, 1, kinds)]).transfer.needed == len(narrow) + len(wide)
 
 
 @given(stacks())
@@ -85,6 +105,7 @@ def test_the_json_document_has_these_keys():
         "parameters",
         "tensors",
         "bytes",
+        "reads",
         "shards",
         "disk",
         "io",
@@ -100,7 +121,12 @@ def test_the_json_document_has_these_keys():
         "zero",
         "transformed",
         "headers",
+        "side_files",
     ]
+    assert document["reads"] == {
+        "layers": {"together": 8, "apart": 8},
+        "by-source": {"together": 8, "apart": 8},
+    }
     assert list(document["layers"]["stack"][0]) == [
         "output",
         "model",
@@ -122,7 +148,7 @@ def test_the_json_document_has_these_keys():
 def test_long_shard_lists_are_short_on_the_terminal_and_whole_in_json():
     shards = [plans.shard(number, 24, [("copy", 8, 0)]) for number in range(1, 25)]
     plan = plans.plan(shards, stack(SOLAR))
-    summary = summarise(plan, **FACTS)
+    summary = summary_of_plan(plan)
     text = shown(plan_report(summary, plan))
     assert [number for number in range(1, 25) if f"model-{number:05d}-of" in text] == [1, 2, 3, 24]
     assert "20 more" in text
@@ -133,7 +159,7 @@ def test_long_shard_lists_are_short_on_the_terminal_and_whole_in_json():
 @pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
 def test_the_report_says_what_matters(width, encoding):
     plan = plans.plan([plans.shard(1, 1, [("copy", 800, 0), ("zero", 200, 0)])], interleaved("m", 32, 8))
-    summary = summarise(plan, **FACTS, findings=(FINDING,))
+    summary = summary_of_plan(plan, findings=(FINDING,))
     text = shown(plan_report(summary, plan), width, encoding)
     assert all(len(line) <= width for line in text.splitlines())
     assert ("30 -> 40" if encoding == "ascii" else "30 → 40") in text
@@ -142,9 +168,55 @@ def test_the_report_says_what_matters(width, encoding):
     assert text.index("AAAA=") < text.index("unused-layers") < text.index("Add [it] to a slice.")
 
 
+def reads(layout, together, apart):
+    return LayoutReads(layout=layout, together=together, apart=apart)
+
+
+@pytest.mark.parametrize(
+    ("layout", "planned", "other", "lines"),
+    [
+        (Layout.LAYERS, (70, 70), (70, 70), ["read 70 B each byte once"]),
+        (Layout.LAYERS, (90, 90), (70, 70), ["read 90 B 70 B with --layout by-source"]),
+        (
+            Layout.LAYERS,
+            (70, 99),
+            (70, 70),
+            [
+                "read 70 B each byte once",
+                "99 B shard by shard, as on a cluster; 70 B with --layout by-source",
+            ],
+        ),
+        (
+            Layout.LAYERS,
+            (80, 99),
+            (70, 70),
+            ["read 80 B 70 B with --layout by-source", "99 B shard by shard, as on a cluster"],
+        ),
+        (Layout.BY_SOURCE, (70, 70), (90, 99), ["read 70 B each byte once"]),
+        (
+            Layout.BY_SOURCE,
+            (75, 75),
+            (90, 99),
+            ["read 75 B 70 B of it distinct: some copies take more than a shard"],
+        ),
+        (Layout.LAYERS, (75, 75), (75, 75), ["read 75 B 70 B of it distinct"]),
+    ],
+)
+@pytest.mark.parametrize("width", [80, 120])
+def test_what_is_read_in_this_layout_and_the_other_one(layout, planned, other, lines, width):
+    plan = plans.plan([plans.shard(1, 1, [("copy", 80, 0)])], stack(SOLAR))
+    summary = summary_of_plan(plan)
+    (other_layout,) = set(Layout) - {layout}
+    moved = replace(
+        summary.transfer, needed=70, planned=reads(layout, *planned), other=reads(other_layout, *other)
+    )
+    text = " ".join(shown(plan_report(replace(summary, transfer=moved), plan), width).split())
+    assert f"{' '.join(lines)} write " in text
+
+
 def test_too_little_disk_is_said():
     plan = plans.plan([plans.shard(1, 1, [])], stack(SOLAR))
-    summary = summarise(plan, **FACTS)
+    summary = summary_of_plan(plan)
     assert "only 400 B free: 500 B too little" in shown(plan_report(replace(summary, disk_free=400), plan))
     assert "free space not known" in shown(plan_report(replace(summary, disk_free=None), plan))
 

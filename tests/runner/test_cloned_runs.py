@@ -251,7 +251,7 @@ def test_what_is_shared_is_neither_read_nor_written_and_told(made: Made) -> None
 
 
 def _plan_of_duplicates(folder: Path) -> Plan:
-    """Return a plan with a layer four times: as its end goes to the next shard, three shards are alike."""
+    """Return a plan with a layer four times, each in a shard of its own but for its end."""
     recipe = "{model: a, layer_map: [[0, 2], [1, 2], [1, 2], [1, 2], [2, 4]]}"
     return small_plan(recipe, model_in(folder), shard_size=LAYER_BYTES + 10_000)
 
@@ -264,7 +264,7 @@ def test_duplicates_share_the_output_s_first_copy_where_the_source_is_elsewhere(
     with fresh_folder(file_systems[kind]) as folder, counted_transfers() as moved:
         run_plan(plan, folder / "out")
         shared = moved[SHARED]
-        assert 1.99 * LAYER_BYTES < shared < 2 * LAYER_BYTES
+        assert 2.9 * LAYER_BYTES < shared < 3 * LAYER_BYTES
         assert (
             moved[DIRECT_WRITTEN] + moved[WRITTEN] < sum(shard.size for shard in plan.shards) - shared + 1000
         )
@@ -281,7 +281,7 @@ def test_duplicates_take_no_disk(kind: str, tmp_path: Path, file_systems: FileSy
         before = used_bytes(folder)
         run_plan(plan, folder / "out")
         used = used_bytes(folder) - before
-    assert used < sum(shard.size for shard in plan.shards) - 2 * LAYER_BYTES + MEBIBYTE
+    assert used < sum(shard.size for shard in plan.shards) - 2.9 * LAYER_BYTES + MEBIBYTE
 
 
 @pytest.mark.parametrize("kind", CLONING)
@@ -342,3 +342,7 @@ def _leave_free(folder: Path, wanted: int) -> None:
                 while shutil.disk_usage(folder).free > wanted + size:
                     os.posix_fallocate(file.fileno(), file.seek(0, os.SEEK_END), size)
                     os.fsync(file.fileno())
+        # What a file system keeps for itself grows after the fact.
+        while used_bytes(folder) and shutil.disk_usage(folder).free < wanted // 2:
+            file.truncate(file.tell() - 4 * MEBIBYTE)
+            file.seek(0, os.SEEK_END)

@@ -30,7 +30,7 @@ REPEATED = "{model: a, layer_map: [[0, 4], [1, 3], [1, 4], [0, 2]]}"
 @pytest.fixture
 def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plan:
     """A plan of a model so small that its copies have to be let count as large."""
-    monkeypatch.setattr(sharing, "_LEAST_COPY", 64)
+    monkeypatch.setattr(sharing, "_LEAST_READ", 64)
     plan = small_plan(REPEATED, small_model(tmp_path / "a"), shard_size=3000)
     sizes = [len(group) for group in groups_that_share(plan.shards, most_bytes=MOST_TOGETHER_BYTES)]
     assert max(sizes) > 2
@@ -42,7 +42,7 @@ def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plan:
 def expected(tmp_path: Path, plan: Plan) -> dict[str, bytes]:
     """The output, with no two shards worked on together."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sharing, "_LEAST_COPY", 10**9)
+        patch.setattr(sharing, "_LEAST_READ", 10**9)
         run_plan(plan, tmp_path / "expected")
     return tree(tmp_path / "expected")
 

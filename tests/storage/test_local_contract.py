@@ -5,7 +5,7 @@ import pytest
 from distexpand.storage.direct import PAGE
 from distexpand.storage.local import WORK_DIRECTORY, LocalOutput, LocalSource
 from distexpand.storage.way import Way
-from tests.storage.contract import OutputContract, SourceContract, read
+from tests.storage.contract import RewritableOutputContract, SourceContract, read
 from tests.support.transfers import (
     DIRECT_READ,
     DIRECT_WRITTEN,
@@ -31,7 +31,7 @@ class TestLocalSource(SourceContract):
         return make
 
 
-class TestLocalOutput(OutputContract):
+class TestLocalOutput(RewritableOutputContract):
     @pytest.fixture
     def output(self, tmp_path):
         (tmp_path / WORK_DIRECTORY / "attempts").mkdir(parents=True)
@@ -104,7 +104,7 @@ class TestLocalSourceByEachWay(TestLocalSource):
 
 @pytest.mark.usefixtures("moved")
 @pytest.mark.parametrize("way", Way)
-class TestLocalOutputByEachWay(OutputContract):
+class TestLocalOutputByEachWay(RewritableOutputContract):
     """The same contract in each way of writing, on every kind of file system."""
 
     @pytest.fixture

@@ -7,6 +7,8 @@ kernel for port 0 was rejected: such a port may be given away meanwhile.
 
 import random
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 _RANGE = range(22_000, 32_000)
 
@@ -27,3 +29,10 @@ def is_free(port: int) -> bool:
         except OSError:
             return False
         return True
+
+
+@contextmanager
+def silent() -> Iterator[int]:
+    """Give a port on which connections are taken, and nothing is ever said."""
+    with socket.create_server(("127.0.0.1", 0), backlog=16) as listener:
+        yield listener.getsockname()[1]

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from distexpand.engine import cloning, fill, shard, sharing, space
+from distexpand.engine import cloning, fill, kept, placing, sharing, space
 from distexpand.storage import direct, local_attempt, local_reader
 
 LEAST_BYTES = 2 * direct.PAGE
@@ -47,11 +47,11 @@ class Moved:
 def small_limits() -> Iterator[None]:
     """Let runs of two pages move directly, be cloned and be shared, as large ones are."""
     with pytest.MonkeyPatch.context() as patch:
-        for module in (direct, local_reader, local_attempt, fill):
+        for module in (direct, local_reader, local_attempt, fill, kept):
             patch.setattr(module, "LEAST_BYTES", LEAST_BYTES)
-        for module in (cloning, shard, space):
+        for module in (cloning, placing, space):
             patch.setattr(module, "LEAST_SHARED", LEAST_BYTES)
-        patch.setattr(sharing, "_LEAST_COPY", LEAST_BYTES)
+        patch.setattr(sharing, "_LEAST_READ", LEAST_BYTES)
         yield
 
 

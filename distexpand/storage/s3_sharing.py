@@ -1,0 +1,83 @@
+"""Parts of an upload that S3 copies from another object: of these bytes nothing passes this machine.
+
+Whole parts only, as many neighbours in one as stores allow and as is quick; a part's number is that
+of the first that it stands for, as numbers may have gaps. Where the store doesn't copy, the bytes
+are read and sent as ever; the upload then stays as was told, so that the caller needn't know.
+"""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+from distexpand.errors import StorageError
+from distexpand.storage.object_reader import ObjectReader
+from distexpand.storage.object_requests import StoredObject
+from distexpand.storage.part_grid import PartGrid
+from distexpand.storage.s3_uploads import S3Uploads, Upload
+
+_COPIED_AT_ONCE = 8
+_COPY_BYTES = 256 << 20
+"""Of one copy; stores allow 5 GB, but several smaller ones at once are quicker."""
+
+
+def shareable(source: object) -> StoredObject | None:
+    """Return the object on S3 that a source is, or nothing if it isn't one."""
+    stored = source.stored() if isinstance(source, ObjectReader) else None
+    return stored if stored is not None and stored.scheme == "s3" else None
+
+
+def whole_parts(grid: PartGrid, offset: int, length: int) -> tuple[int, int]:
+    """Return the first part that lies in a range, and the one behind the last."""
+    end = offset + length
+    stop = grid.count if end == grid.size else end // grid.part_bytes
+    return -(-offset // grid.part_bytes), stop
+
+
+class PartCopies:
+    """Copies from one object to an upload, `shift` bytes further on in the upload."""
+
+    def __init__(
+        self, uploads: S3Uploads, upload: Upload, grid: PartGrid, reader: ObjectReader, *, shift: int
+    ) -> None:
+        self._uploads = uploads
+        self._upload = upload
+        self._grid = grid
+        self._reader = reader
+        self._shift = shift
+
+    def copy(self, stored: StoredObject, first: int, stop: int) -> bool:
+        """Fill parts from the object; return whether the store copied them all.
+
+        Raises:
+            StorageError: it didn't, and reading or sending failed too.
+        """
+        runs = list(self._runs(first, stop))
+        with ThreadPoolExecutor(min(len(runs), _COPIED_AT_ONCE)) as pool:
+            return all(list(pool.map(lambda run: self._fill(stored, *run), runs)))
+
+    def _runs(self, first: int, stop: int) -> Iterator[tuple[int, int]]:
+        step = max(1, _COPY_BYTES // self._grid.part_bytes)
+        for start in range(first, stop, step):
+            yield start, min(start + step, stop)
+
+    def _fill(self, stored: StoredObject, first: int, stop: int) -> bool:
+        begin, end = self._begin(first), min(self._begin(stop), self._grid.size)
+        try:
+            self._uploads.copy_part(self._upload, first + 1, stored, begin - self._shift, end - begin)
+        except StorageError:
+            if not self._is_there(first + 1, end - begin):
+                self._stream(first, stop)
+                return False
+        return True
+
+    def _is_there(self, number: int, length: int) -> bool:
+        """Whether a copy was made though its answer was lost."""
+        return (self._uploads.parts(self._upload) or {}).get(number, (0, ""))[0] == length
+
+    def _stream(self, first: int, stop: int) -> None:
+        for index in range(first, stop):
+            body = bytearray(self._grid.length(index))
+            self._reader.read_into(self._begin(index) - self._shift, memoryview(body))
+            self._uploads.put_part(self._upload, index + 1, body)
+
+    def _begin(self, index: int) -> int:
+        return index * self._grid.part_bytes
