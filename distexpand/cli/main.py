@@ -12,6 +12,7 @@ from distexpand.cli.archive_commands import pack_command, unpack_command
 from distexpand.cli.batch_command import batch_command
 from distexpand.cli.clean_command import clean_command
 from distexpand.cli.demo_command import demo_command
+from distexpand.cli.eval_command import eval_command
 from distexpand.cli.inspect_command import inspect_command
 from distexpand.cli.jobs_command import jobs_command
 from distexpand.cli.messages import discard_output, show_error
@@ -35,6 +36,7 @@ for _command in (
     jobs_command,
     batch_command,
     verify_command,
+    eval_command,
     clean_command,
     pack_command,
     unpack_command,
