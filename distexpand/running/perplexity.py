@@ -13,6 +13,7 @@ import torch
 
 from distexpand.errors import CheckpointError, UsageError
 from distexpand.running.evaluation import EvalOptions, Perplexity
+from distexpand.running.libraries import usable_device
 from distexpand.running.logits import logits_of
 from distexpand.running.opened import open_model
 from distexpand.running.reading import TensorReader
@@ -47,6 +48,7 @@ def perplexity(
         CheckpointError: it can't be loaded or run.
     """
     started = time.monotonic()
+    usable_device(options.device)
     trust = options.trust_remote_code
     ids = tokenized(runnable.directory, text, origin=runnable.origin, trust_remote_code=trust).ids
     with TensorReader(runnable.weights) as reader:
