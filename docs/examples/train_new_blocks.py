@@ -119,7 +119,7 @@ def main() -> int:
     parser.add_argument("--directory", type=Path, required=True, help="where the models are kept (600 MB)")
     parser.add_argument("--text", type=Path, default=TEXT, help="what is to be learned")
     parser.add_argument("--blocks", type=int, default=6)
-    parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument("--steps", type=int, default=30)
     arguments = parser.parse_args()
     source = prepare_model(arguments.directory / "original")
     output = expand(source, arguments.directory / f"expanded-by-{arguments.blocks}", blocks=arguments.blocks)

@@ -110,6 +110,13 @@ def test_what_a_plan_makes_is_read_as_a_run_writes_it(tmp_path: Path) -> None:
             assert torch.equal(reader.tensor(made), written[name]), name
 
 
+def _in_fresh_memory(model: Any) -> Any:
+    """Copy a model's float32 weights to where the last bit of a sum doesn't depend on their place in a file."""
+    for parameter in model.parameters():
+        parameter.data = parameter.data.clone()
+    return model
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("auto", ["causal", "seq2seq", "image-text"])
 def test_every_class_streams(tmp_path: Path, auto: Auto) -> None:
@@ -119,13 +126,14 @@ def test_every_class_streams(tmp_path: Path, auto: Auto) -> None:
         directory = tmp_path / model_type
         try:
             tiny_model(model_type, num_layers=4, auto=auto).save_pretrained(directory)
-            expected = answers(loaded(directory))
+            expected = answers(_in_fresh_memory(loaded(directory)))
         except Exception:  # noqa: BLE001  # not made from tokens, or not made small
             continue
         try:
             with _streamed(directory) as model:
                 if not torch.equal(answers(model).nan_to_num(), expected.nan_to_num()):
-                    failed.append(f"{model_type}: says something else")
+                    failed.append(model_type)
         except CheckpointError as error:
-            failed.append(f"{model_type}: {error}")
-    assert failed == (["zaya: "] if auto == "causal" else [])
+            assert "changed in place" in error.message  # noqa: PT017
+            failed.append(model_type)
+    assert failed == (["zaya"] if auto == "causal" else [])
