@@ -10,6 +10,7 @@ from distexpand.errors import CheckpointError, VerificationError
 from distexpand.proof.classes import UnknownModelError, load_class, read_config
 from distexpand.running.libraries import quiet, words
 
+_CONTROL_GROUP = Path("/sys/fs/cgroup")
 _PROBLEMS = {
     "missing_keys": "missing",
     "unexpected_keys": "unexpected",
@@ -27,12 +28,19 @@ class Loaded:
 
 
 def free_memory() -> int:
-    """Return the bytes of memory that are there to be taken."""
-    for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
-        name, _, value = line.partition(":")
-        if name == "MemAvailable":
-            return int(value.split()[0]) * 1024
-    return 0
+    """Return the bytes of memory that are there to be taken, on this machine and in this container."""
+    facts = dict(line.split(":") for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines())
+    free = int(facts["MemAvailable"].split()[0]) * 1024
+    limit, used = (_control_group(name) for name in ("memory.max", "memory.current"))
+    return free if limit is None or used is None else min(free, limit - used)
+
+
+def _control_group(name: str) -> int | None:
+    try:
+        text = (_CONTROL_GROUP / name).read_text(encoding="ascii").strip()
+    except OSError:
+        return None
+    return int(text) if text.isdecimal() else None
 
 
 def load(

@@ -15,6 +15,7 @@ from distexpand.api import plan_expansion  # noqa: E402
 from distexpand.cli.verify_running import RunningFound, show_found  # noqa: E402
 from distexpand.errors import UsageError, VerificationError  # noqa: E402
 from distexpand.models import compare_with_source, load_output  # noqa: E402
+from distexpand.running import loading  # noqa: E402
 from distexpand.running.exactness import only_adds_identities  # noqa: E402
 from tests.api.test_smollm2_acceptance import LLAMA_PRO, OPENCHAT  # noqa: E402
 from tests.cli.calls import Cli  # noqa: E402
@@ -196,3 +197,14 @@ def test_what_can_only_be_done_here_says_so(tmp_path: Path, cli: Cli) -> None:
     done = cli("verify", tmp_path, "--text", tmp_path / "text")
     assert done.code == 2
     assert "--text is for --identity" in done.err
+
+
+def test_a_containers_memory_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = loading.free_memory()
+    assert whole > 0
+    monkeypatch.setattr(loading, "_CONTROL_GROUP", tmp_path)
+    (tmp_path / "memory.current").write_text("300\n")
+    (tmp_path / "memory.max").write_text("1000\n")
+    assert loading.free_memory() == 700
+    (tmp_path / "memory.max").write_text("max\n")
+    assert loading.free_memory() > 700

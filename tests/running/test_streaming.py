@@ -111,7 +111,7 @@ def test_what_a_plan_makes_is_read_as_a_run_writes_it(tmp_path: Path) -> None:
 
 
 def _in_fresh_memory(model: Any) -> Any:
-    """Copy a model's float32 weights to where the last bit of a sum doesn't depend on their place in a file."""
+    """Copy weights to where the last bit of a float32 sum doesn't depend on their place in a file."""
     for parameter in model.parameters():
         parameter.data = parameter.data.clone()
     return model
