@@ -10,6 +10,7 @@ classes that look at an embedding without calling it, and offloads to a folder
 whatever transformers converts on loading.
 """
 
+import ctypes
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -20,6 +21,11 @@ from accelerate.hooks import AlignDevicesHook, add_hook_to_module
 from distexpand.running.deferred import make
 from distexpand.running.opened import OpenedModel, put
 from distexpand.running.reading import TensorReader
+
+_MMAP_THRESHOLD = -3
+"""What the C library's `mallopt` calls the setting, as bytes from which a block is mapped by itself."""
+
+_LARGE_BLOCK = 4 * 2**20
 
 
 class LayerWeights(Mapping[str, Any]):
@@ -49,6 +55,7 @@ def stream(opened: OpenedModel, reader: TensorReader, *, device: str = "cpu") ->
         reader: reads its weights; has to stay open as long as the model runs.
         device: where layers run.
     """
+    _return_large_blocks()
     layers = dict(layers_of(opened.model))
     streamed = tuple(f"{name}." for name in layers)
     for name, weight in opened.parameters.items():
@@ -67,6 +74,17 @@ def stream(opened: OpenedModel, reader: TensorReader, *, device: str = "cpu") ->
         )
         add_hook_to_module(layer, hook)
     return opened.model
+
+
+def _return_large_blocks() -> None:
+    """Have the C library give large blocks back to the system as soon as they are free.
+
+    Left to itself it keeps blocks of up to 32 MB for later, and activations of changing sizes leave holes
+    between them: a few MB more for every layer of a deep model.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_MMAP_THRESHOLD, _LARGE_BLOCK)
 
 
 def layers_of(model: Any) -> Iterator[tuple[str, Any]]:
