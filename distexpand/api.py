@@ -342,7 +342,7 @@ def verify_output(
         message = reason(error, str(output), MANIFEST_NAME)
         damage = Difference(check="structure", file=MANIFEST_NAME, tensor="", message=message)
         return VerifyReport(differences=(damage,), checks=("structure",), tensors=0, bytes_read=0, layers=0)
-    plan = _plan_again(manifest, places or {}) if sources else None
+    plan = plan_again(manifest, places or {}).plan if sources else None
     store = output_store(output)
     differences = list(check_structure(store, manifest))
     broken = frozenset(difference.file for difference in differences)
@@ -390,12 +390,17 @@ def _start_reading(
     progress.start(total_bytes=sum(sizes), done_bytes=0, shards=len(sizes), shards_done=0)
 
 
-def _plan_again(manifest: Manifest, places: Mapping[str, str]) -> Plan:
+def plan_again(manifest: Manifest, places: Mapping[str, str]) -> PlannedExpansion:
+    """Plan what an output was made of once more.
+
+    Raises:
+        UsageError: the recipe doesn't fit its sources any more.
+        DistexpandError: a source can't be read.
+    """
     try:
-        planned = plan_expansion(manifest.recipe, origin="the manifest's recipe", places=places)
+        return plan_expansion(manifest.recipe, origin="the manifest's recipe", places=places)
     except RecipeError as error:
         raise UsageError(f"the sources don't fit the manifest: {error.message}", hint=error.hint) from None
-    return planned.plan
 
 
 def _check_sources(manifest: Manifest, plan: Plan, threads: int, progress: ProgressSink) -> list[Difference]:

@@ -14,7 +14,7 @@ from typing import Any
 from distexpand.formats.header import LENGTH_BYTES, Header, header_size, parse_header
 from distexpand.proof.request import ProvenLayer, Question
 
-_TORCH_NAMES = {
+TORCH_NAMES = {
     "BOOL": "bool",
     "U8": "uint8",
     "I8": "int8",
@@ -91,7 +91,7 @@ def _tensors(directory: Path) -> dict[str, Any]:
     tensors = {}
     for path in sorted(directory.glob("*.safetensors")):
         for name, entry in _header(path).tensors.items():
-            dtype = getattr(torch, _TORCH_NAMES.get(entry.dtype.value, "uint8"))
+            dtype = getattr(torch, TORCH_NAMES.get(entry.dtype.value, "uint8"))
             tensors[name] = torch.empty(entry.shape, dtype=dtype, device="meta")
     return tensors
 

@@ -1,0 +1,176 @@
+"""Models that run: from recipes before anything is written, from checkpoints, from outputs.
+
+What needs torch and transformers is imported when it is called.
+"""
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from distexpand.api import plan_again, plan_expansion
+from distexpand.errors import UsageError
+from distexpand.running.exactness import base_model, only_adds_identities
+from distexpand.running.libraries import require_running
+from distexpand.running.runnable import Runnable, planned_model, stored_model
+from distexpand.verify.structure import read_manifest
+
+if TYPE_CHECKING:
+    from distexpand.running.comparison import Comparison
+    from distexpand.running.loading import Loaded
+    from distexpand.running.perplexity import EvalOptions, Perplexity
+
+Progress = Callable[[float], None]
+
+
+def load_virtual(
+    recipe: str | Path,
+    *,
+    places: Mapping[str, str] | None = None,
+    dtype: str = "auto",
+    trust_remote_code: bool = False,
+    **options: Any,
+) -> Any:
+    """Load the model that a recipe would make, with nothing written, in the memory of its sources.
+
+    Layers that are copies share their parameters, and each has its own place in a cache. What
+    is copied from local files is mapped from there: leave them in place as long as the model
+    lives. Changing a shared parameter changes every copy; write the model out to train it.
+
+    Args:
+        recipe: its text, or the path of its file.
+        places: path or address by model name; the empty name gives the model of a recipe that names none.
+        dtype: as `from_pretrained` takes it; another dtype than the stored one takes memory of its own.
+        trust_remote_code: whether code that came with the model may run.
+        options: more for `from_pretrained`, such as `attn_implementation`.
+
+    Returns:
+        A transformers model, in evaluation mode.
+
+    Raises:
+        DistexpandError: the recipe can't be planned, or the model not be loaded.
+    """
+    require_running()
+    from distexpand.running.virtual import materialise  # noqa: PLC0415  # brings torch
+
+    text, origin = _recipe_text(recipe)
+    plan = plan_expansion(text, origin=origin, places=places).plan
+    with planned_model(plan, origin=origin) as runnable:
+        return materialise(runnable, trust_remote_code=trust_remote_code, dtype=dtype, **options)
+
+
+def _recipe_text(recipe: str | Path) -> tuple[str, str]:
+    """Return a recipe's text and what to call it; a text of one line may be a file's name."""
+    if isinstance(recipe, str) and ("\n" in recipe or recipe.lstrip().startswith("{")):
+        return recipe, "recipe"
+    try:
+        return Path(recipe).read_text(encoding="utf-8"), str(recipe)
+    except OSError as error:
+        raise UsageError(f"{recipe}: can't read the recipe: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{recipe}: not UTF-8 text (byte {error.start})") from None
+
+
+def evaluate(
+    model: str,
+    text: str,
+    options: "EvalOptions",
+    *,
+    places: Mapping[str, str] | None = None,
+    progress: Progress = lambda _: None,
+) -> "Perplexity":
+    """Return how well a model predicts a text, with one of its layers in memory at a time.
+
+    Args:
+        model: a checkpoint's directory, or a recipe's file: then what it would make.
+        text: at least two tokens of it.
+        options: how it is cut and the model runs.
+        places: path or address of the models that a recipe names.
+        progress: told the share of the work that is done.
+
+    Raises:
+        DistexpandError: there is no such model, or it can't be run on the text.
+    """
+    require_running()
+    from distexpand.running.perplexity import perplexity  # noqa: PLC0415  # brings torch
+
+    with _runnable(model, places or {}) as runnable:
+        return perplexity(runnable, text, options, progress=progress)
+
+
+def _runnable(model: str, places: Mapping[str, str]) -> AbstractContextManager[Runnable]:
+    if Path(model).is_dir():
+        return stored_model(str(Path(model).resolve()), origin=model)
+    text, origin = _recipe_text(Path(model))
+    return planned_model(plan_expansion(text, origin=origin, places=places).plan, origin=model)
+
+
+def compare_with_source(
+    output: Path,
+    *,
+    places: Mapping[str, str] | None = None,
+    text: str | None = None,
+    device: str = "cpu",
+    trust_remote_code: bool = False,
+    progress: Progress = lambda _: None,
+) -> "Comparison":
+    """Compare an output's logits with those of its recipe's base model, one layer in memory at a time.
+
+    Args:
+        output: the directory.
+        places: path or address of the models that its recipe names.
+        text: what is said to both; a small one of ours if not given.
+        device: where they run.
+        trust_remote_code: whether code that came with the model may run.
+        progress: told the share of the work that is done.
+
+    Returns:
+        The comparison; it tells whether both had to be equal.
+
+    Raises:
+        DistexpandError: the output or its source can't be read or run.
+    """
+    require_running()
+    from distexpand.running.comparison import compare  # noqa: PLC0415  # brings torch
+
+    planned = plan_again(read_manifest(output), places or {})
+    base = base_model(planned.plan)
+    with (
+        stored_model(dict(planned.plan.locations)[base], origin=base) as source,
+        stored_model(str(output.resolve()), origin=str(output)) as made,
+    ):
+        return compare(
+            source,
+            made,
+            has_to_be_equal=only_adds_identities(planned.plan, layers_before=planned.layers_before),
+            text=text,
+            device=device,
+            trust_remote_code=trust_remote_code,
+            progress=progress,
+        )
+
+
+def load_output(output: Path, *, memory: int | None = None, trust_remote_code: bool = False) -> "Loaded":
+    """Load an output in transformers, its layers from disk where it is larger than half the memory.
+
+    Args:
+        output: the directory.
+        memory: bytes that may be taken; half of what is free if not given.
+        trust_remote_code: whether code that came with the model may run.
+
+    Raises:
+        VerificationError: a key is missing, unexpected or of another shape.
+        DistexpandError: the output can't be read.
+    """
+    require_running()
+    from distexpand.running.loading import load  # noqa: PLC0415  # brings torch
+
+    manifest = read_manifest(output)
+    return load(
+        output,
+        size=sum(shard.size for shard in manifest.shards),
+        layers=len(manifest.layers),
+        prefix=manifest.layer_prefix,
+        memory=memory,
+        trust_remote_code=trust_remote_code,
+    )

@@ -1,0 +1,1 @@
+"""Running models to see what they say: in little memory, whatever their size, and before they are written."""
