@@ -50,6 +50,7 @@ def main() -> int:
     parser = measure.argument_parser(__doc__ or "")
     parser.add_argument("--threads", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--server", default="", choices=("SeaweedFS", "discarding"), help="one alone")
     parser.add_argument("--recipe", default="copies", help=argparse.SUPPRESS)
     parser.add_argument("--side", nargs=3, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -61,6 +62,8 @@ def main() -> int:
         shape = family("llama2-7b", num_layers=2, vocab_size=64)
         write_checkpoint(model, shape, fill="random", seed=1, shard_size=SHARD_BYTES)
         for server, started in (("SeaweedFS", _seaweedfs), ("discarding", _discarding)):
+            if arguments.server not in {"", server}:
+                continue
             with contextmanager(started)() as bucket:
                 _compare(arguments, server, model, bucket)
                 _print_memory(arguments, server, model, bucket)
@@ -188,7 +191,13 @@ def _upload(plan: Plan, uploads: S3Uploads, threads: int, *, from_files: bool, m
             body = own.body
             offset = index * LEAST_PART % max(sizes[source] - LEAST_PART, 1)
             os.preadv(descriptors[source], [body], offset)
-        uploads.put_part(upload, index + 1, body if length == LEAST_PART else bytes(body[:length]))
+        uploads.client.upload_part(
+            Bucket=uploads.address.root,
+            Key=uploads.key(upload.path),
+            UploadId=upload.id,
+            PartNumber=index + 1,
+            Body=body if length == LEAST_PART else bytes(body[:length]),
+        )
 
     with ThreadPoolExecutor(threads) as pool:
         for number, shard in enumerate(plan.shards):
@@ -228,7 +237,8 @@ def _discarding() -> Iterator[str]:
     command = [sys.executable, "-m", "benchmarks.discarding_store"]
     with Popen(command, stdout=PIPE, text=True, env=measure.environment()) as process:
         assert process.stdout
-        os.environ["AWS_ENDPOINT_URL"] = process.stdout.readline().strip()
+        keys = {"AWS_ACCESS_KEY_ID": "any", "AWS_SECRET_ACCESS_KEY": "any", "AWS_REGION": "us-east-1"}
+        os.environ |= {**keys, "AWS_ENDPOINT_URL": process.stdout.readline().strip()}
         try:
             yield "discarded"
         finally:

@@ -11,7 +11,7 @@ from typing import Any, Self
 from distexpand.errors import StorageError
 from distexpand.storage.address import Address
 from distexpand.storage.object_reader import ObjectReader
-from distexpand.storage.part_grid import LEAST_PART, Part, PartBuffers, PartGrid, part_size
+from distexpand.storage.part_grid import LEAST_PART, Part, PartGrid, part_size
 from distexpand.storage.s3_sharing import PartCopies, shareable, whole_parts
 from distexpand.storage.s3_uploads import S3Uploads, Upload
 
@@ -41,12 +41,11 @@ class S3Output:
         self._run = run
         self.shares = shares
         self._least_part = least_part
-        self.buffers = PartBuffers()
         self.location = str(address)
 
     def begin(self, final_name: str, size: int) -> "S3Attempt":
         """Begin an upload of a file of `size` bytes."""
-        grid = PartGrid(size, part_size(size, least=self._least_part), self.buffers)
+        grid = PartGrid(size, part_size(size, least=self._least_part))
         return S3Attempt(self, grid, self.uploads.begin(final_name, run=self._run))
 
 
@@ -121,10 +120,7 @@ class S3Attempt:
         self._finished = True
 
     def _send(self, part: Part) -> None:
-        try:
-            self._output.uploads.put_part(self._upload, part.index + 1, part.body)
-        finally:
-            self._output.buffers.give_back(part.body)
+        self._output.uploads.put_part(self._upload, part.index + 1, part.body)
 
     def close(self) -> None:
         """Let go of it; without `finish` the upload is aborted."""

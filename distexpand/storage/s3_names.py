@@ -25,7 +25,7 @@ class S3Names:
         """Upload a small file as one part."""
         upload = self._uploads.begin(name, run=run)
         try:
-            self._uploads.put_part(upload, 1, raw)
+            self._uploads.put_part(upload, 1, memoryview(raw))
         except BaseException:
             self._uploads.abort_quietly(upload)
             raise

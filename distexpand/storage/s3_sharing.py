@@ -75,8 +75,8 @@ class PartCopies:
 
     def _stream(self, first: int, stop: int) -> None:
         for index in range(first, stop):
-            body = bytearray(self._grid.length(index))
-            self._reader.read_into(self._begin(index) - self._shift, memoryview(body))
+            body = memoryview(bytearray(self._grid.length(index)))
+            self._reader.read_into(self._begin(index) - self._shift, body)
             self._uploads.put_part(self._upload, index + 1, body)
 
     def _begin(self, index: int) -> int:
