@@ -17,8 +17,8 @@ from distexpand.verify.structure import read_manifest
 
 if TYPE_CHECKING:
     from distexpand.running.comparison import Comparison
+    from distexpand.running.evaluation import EvalOptions, Perplexity
     from distexpand.running.loading import Loaded
-    from distexpand.running.perplexity import EvalOptions, Perplexity
 
 Progress = Callable[[float], None]
 

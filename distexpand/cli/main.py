@@ -12,12 +12,15 @@ from distexpand.cli.archive_commands import pack_command, unpack_command
 from distexpand.cli.batch_command import batch_command
 from distexpand.cli.clean_command import clean_command
 from distexpand.cli.demo_command import demo_command
+from distexpand.cli.eval_command import eval_command
+from distexpand.cli.init_command import init_command
 from distexpand.cli.inspect_command import inspect_command
 from distexpand.cli.jobs_command import jobs_command
 from distexpand.cli.messages import discard_output, show_error
 from distexpand.cli.plan_command import plan_command
 from distexpand.cli.run_command import run_command
 from distexpand.cli.submit_command import submit_command
+from distexpand.cli.trainable_command import trainable_command
 from distexpand.cli.verify_command import verify_command
 from distexpand.errors import DistexpandError, InterruptedRunError, StorageError, UsageError
 
@@ -35,10 +38,13 @@ for _command in (
     jobs_command,
     batch_command,
     verify_command,
+    eval_command,
     clean_command,
     pack_command,
     unpack_command,
     inspect_command,
+    init_command,
+    trainable_command,
     demo_command,
 ):
     cli.add_command(_command)

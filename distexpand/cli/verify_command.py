@@ -1,5 +1,6 @@
 """`distexpand verify`: is an output whole and right; exit code 3 where it isn't."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -7,18 +8,27 @@ import click
 from distexpand.cli.messages import print_json, say
 from distexpand.cli.options import json_option, model_option, parse_places, quiet_option, threads_option
 from distexpand.cli.places import PLACE
+from distexpand.cli.verify_running import (
+    RunningFound,
+    asked_checks,
+    run_checks,
+    running_checks,
+    show_found,
+)
 from distexpand.errors import VerificationError
 
 if TYPE_CHECKING:
     from distexpand.runner.place import Output
+    from distexpand.verify.report import VerifyReport
 
 
-@click.command("verify", short_help="Check OUT: files, config, digests, and its sources.")
+@click.command("verify", short_help="Check OUT: files, config, digests, its sources, and that it runs.")
 @click.argument("out", type=PLACE)
 @click.option("--sources", is_flag=True, help="Also recompute every tensor from the sources by the recipe.")
 @click.option(
     "--record", is_flag=True, help="If nothing differs, add digests that the manifest lacks (shared blocks)."
 )
+@running_checks
 @model_option
 @threads_option
 @quiet_option
@@ -27,27 +37,58 @@ def verify_command(
     out: "Output",
     sources: bool,
     record: bool,
+    loads: bool,
+    identity: bool,
+    text_file: str | None,
+    device: str,
+    trust_remote_code: bool,
     models: tuple[str, ...],
     threads: int,
     quiet: bool,
     as_json: bool,
 ) -> None:
-    """Check OUT: files, index and config agree; every tensor has its digest."""
-    from distexpand.api import verify_output
-    from distexpand.report.glyphs import UNICODE, printable
-    from distexpand.report.progress import progress_display
-    from distexpand.report.sizes import bytes_text, plural
+    """Check OUT: files, index and config agree; every tensor has its digest.
 
+    --load and --identity also run it, with one layer in memory at a time.
+    """
+    from distexpand.api import verify_output
+    from distexpand.report.progress import progress_display
+
+    checks = asked_checks(
+        out,
+        loads=loads,
+        identity=identity,
+        text_file=text_file,
+        device=device,
+        trust_remote_code=trust_remote_code,
+    )
     progress = progress_display(quiet=quiet)
     places = parse_places(models)
     report = verify_output(
         out, sources=sources, record=record, places=places, threads=threads, progress=progress
     )
+    if not as_json:
+        _judge(out, report, quiet=quiet)
+    found = RunningFound()
+    if report.ok and isinstance(out, Path):
+        found = run_checks(out, checks, places=places, quiet=quiet or as_json)
+        if not as_json:
+            show_found(out, found, quiet=quiet)
     if as_json:
-        print_json(report.to_json())
-        if not report.ok:
+        print_json(report.to_json() | found.to_json() | {"ok": report.ok and found.ok})
+        if not (report.ok and found.ok):
             raise SystemExit(VerificationError.exit_code)
-        return
+
+
+def _judge(out: "Output", report: "VerifyReport", *, quiet: bool) -> None:
+    """Say what was found.
+
+    Raises:
+        VerificationError: something differs.
+    """
+    from distexpand.report.glyphs import UNICODE, printable
+    from distexpand.report.sizes import bytes_text, plural
+
     if not quiet:
         for note in report.notes:
             say(f"note: {note}")

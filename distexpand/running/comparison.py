@@ -64,6 +64,11 @@ class Comparison:
         return sum(position.divergence for position in self.positions) / len(self.positions)
 
     @property
+    def largest_divergence(self) -> float:
+        """The largest divergence at any position, in nats."""
+        return max(position.divergence for position in self.positions)
+
+    @property
     def top_agreement(self) -> float:
         """The share of positions at which both find the same token most likely."""
         return sum(position.same_top for position in self.positions) / len(self.positions)
@@ -74,6 +79,7 @@ class Comparison:
             "ok": self.ok,
             "largest_difference": self.largest_difference,
             "mean_divergence": self.mean_divergence,
+            "largest_divergence": self.largest_divergence,
             "top_agreement": self.top_agreement,
         }
         return summary | asdict(self)

@@ -9,11 +9,11 @@ weights a second time and takes no recipe; loading layer by layer, which repeats
 all of the library's work for each.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Self
 
 import torch
-from torch.utils._pytree import tree_map
+from torch.utils._pytree import tree_leaves, tree_map
 
 _FRESH = frozenset({"empty_like", "zeros_like", "ones_like", "full_like", "rand_like", "randn_like"})
 """New tensors in another's likeness hold nothing of it: fresh weights that a class would begin with."""
@@ -134,3 +134,14 @@ class Identities:
         if isinstance(value, list | tuple):
             return tuple(map(self._plain, value))
         return (type(value), value)
+
+
+def leaves(deferred: Any) -> Iterator[Any]:
+    """Yield the leaves that a tensor is made of."""
+    if deferred.step is None:
+        yield deferred.leaf
+        return
+    _, args, kwargs, _ = deferred.step
+    for value in tree_leaves((args, kwargs)):
+        if isinstance(value, Deferred):
+            yield from leaves(value)

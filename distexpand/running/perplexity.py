@@ -7,12 +7,12 @@ for all of them and not once for each.
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from distexpand.errors import CheckpointError, UsageError
+from distexpand.running.evaluation import EvalOptions, Perplexity
 from distexpand.running.logits import logits_of
 from distexpand.running.opened import open_model
 from distexpand.running.reading import TensorReader
@@ -21,49 +21,9 @@ from distexpand.running.streaming import layer_count, stream
 from distexpand.running.tokens import tokenized
 from distexpand.running.windows import Window, batches, cut_windows
 
-TOGETHER = 4096
-"""Tokens that go through the model together: what they take beside a large model's layer is bearable."""
-
 _WINDOW = 1024
 _LARGEST_LOSS = 700.0
 """Nats; the exponential of much more is no number any more."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EvalOptions:
-    """How a text is cut, and how a model runs.
-
-    `window` and `stride` are in tokens: 1024 or what the model takes at most, and half of it,
-    where they aren't given. `together` is how many tokens go through the model together.
-    """
-
-    window: int | None = None
-    stride: int | None = None
-    together: int = TOGETHER
-    device: str = "cpu"
-    trust_remote_code: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Perplexity:
-    """How well a model predicts a text.
-
-    `loss` is the mean over all windows in nats per token, `perplexity` its exponential. `bits`
-    are per byte of the text, to compare models whose tokenizers differ. `passes` is how often
-    all layers were read.
-    """
-
-    model: str
-    perplexity: float
-    loss: float
-    bits: float
-    tokens: int
-    window: int
-    stride: int
-    passes: int
-    layers: int
-    parameters: int
-    seconds: float
 
 
 def perplexity(

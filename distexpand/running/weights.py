@@ -85,3 +85,22 @@ def stored_weights(catalog: Catalog, location: str) -> Weights:
             operations=(copy,) if entry.length else (),
         )
     return Weights(tensors=tensors, files=tuple((location, name) for name in names))
+
+
+def numbered_alike(weights: Weights, files: Sequence[tuple[str, str]]) -> Weights:
+    """Return weights whose source files have the numbers that they have in `files`, so that they compare.
+
+    Only copies keep their meaning; of anything else nothing is the same as before.
+    """
+    numbers = {file: number for number, file in enumerate(files)}
+
+    def renumbered(operation: Operation) -> Operation:
+        if isinstance(operation, Copy) and weights.files[operation.source] in numbers:
+            return replace(operation, source=numbers[weights.files[operation.source]])
+        return operation
+
+    tensors = {
+        name: replace(made, operations=tuple(map(renumbered, made.operations)))
+        for name, made in weights.tensors.items()
+    }
+    return replace(weights, tensors=tensors, files=tuple(files))
