@@ -8,7 +8,7 @@ from distexpand.recipe.canonical import MergeMethod, ModelRef
 from distexpand.recipe.document import Document
 from distexpand.recipe.draft import Draft
 from distexpand.recipe.located import Located, child, text
-from distexpand.recipe.model_reference import parse_model
+from distexpand.recipe.model_reference import parse_path
 from distexpand.recipe.shorthand import NO_MODEL_HINT, layer_map
 
 KEYS = ("peft_type", "layer_replication", "base_model_name_or_path")
@@ -37,7 +37,7 @@ def _base_model(root: Located, document: Document) -> ModelRef:
     place = child(root, "base_model_name_or_path", document.data.get("base_model_name_or_path"))
     if place.value is None:
         raise place.error("the adapter names no base model", hint=NO_MODEL_HINT)
-    model = parse_model(place)
+    model = parse_path(place)
     revision = child(root, "revision", document.data.get("revision"))
     if revision.value is None or model.revision is not None:
         return model
