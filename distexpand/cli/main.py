@@ -8,6 +8,7 @@ import sys
 import click
 
 from distexpand import __version__
+from distexpand.cli.adapter_command import adapter_command
 from distexpand.cli.batch_command import batch_command
 from distexpand.cli.clean_command import clean_command
 from distexpand.cli.demo_command import demo_command
@@ -36,6 +37,7 @@ for _command in (
     verify_command,
     clean_command,
     inspect_command,
+    adapter_command,
     demo_command,
 ):
     cli.add_command(_command)

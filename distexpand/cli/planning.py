@@ -1,6 +1,8 @@
 """RECIPE, as `plan` and `run` take it: a recipe, or a plan that `plan --save` wrote; a file or `-`."""
 
 import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,8 +13,19 @@ if TYPE_CHECKING:
     from distexpand.api import PlannedExpansion
 
 
-def planned_expansion(recipe: str, models: tuple[str, ...], shard_size: str | None) -> "PlannedExpansion":
-    """Return the plan of a recipe, or a saved plan.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WrittenRecipe:
+    """A recipe that a command has written itself, what to call it, and where its models lie."""
+
+    text: str
+    origin: str
+    places: Mapping[str, str]
+
+
+def planned_expansion(
+    recipe: str | WrittenRecipe, models: tuple[str, ...], shard_size: str | None
+) -> "PlannedExpansion":
+    """Return the plan of a recipe, or a saved plan; a written recipe has its places with it.
 
     Raises:
         DistexpandError: it can't be read, planned, or goes without these options.
@@ -20,6 +33,9 @@ def planned_expansion(recipe: str, models: tuple[str, ...], shard_size: str | No
     from distexpand.api import plan_expansion
     from distexpand.cli.saved_plan import decode_saved, is_saved_plan
 
+    if isinstance(recipe, WrittenRecipe):
+        size = parse_size(shard_size or DEFAULT_SHARD_SIZE_TEXT)
+        return plan_expansion(recipe.text, origin=recipe.origin, places=recipe.places, shard_size=size)
     raw, origin = _read(recipe)
     if not is_saved_plan(raw):
         return plan_expansion(

@@ -13,6 +13,7 @@ from distexpand.formats.catalog import TensorEntry
 from distexpand.formats.dtypes import DType
 from distexpand.plan.adapter import Adapter, Change, LowRank, ScaledVector
 from distexpand.plan.adapter_names import Role
+from distexpand.plan.matrix_layout import MATRIX, stored_transposed
 from distexpand.plan.sources import Tensors
 
 _FACTOR_DTYPES = {DType.F16, DType.BF16, DType.F32}
@@ -136,7 +137,7 @@ def _half(adapter: Adapter, found: Mapping[Role, Piece], role: Role) -> Piece:
 def _check_matrices(adapter: Adapter, a: TensorEntry, b: TensorEntry, rank: int) -> None:
     for entry, axis in ((a, 0), (b, 1)):
         _check_factor(adapter, entry)
-        if len(entry.shape) != 2 or entry.shape[axis] != rank or 0 in entry.shape:  # noqa: PLR2004  # a matrix
+        if len(entry.shape) != MATRIX or entry.shape[axis] != rank or 0 in entry.shape:
             raise RecipeError(
                 f"{adapter.adapter}: tensor {entry.name!r} is {list(entry.shape)}; "
                 f"by the adapter's config its rank is {rank}",
@@ -160,19 +161,8 @@ def _is_transposed(
         return embedding
     if shape[0] != shape[1]:
         return base.shape != shape
-    told = _stored_transposed(side)
+    told = stored_transposed(side)
     return adapter.settings.fan_in_fan_out if told is None else told
-
-
-def _stored_transposed(side: Tensors) -> bool | None:
-    """Return how matrices that aren't square are stored, or nothing if there is none with a bias to tell."""
-    for name, entry in side.items():
-        bias = side.get(f"{name.removesuffix('weight')}bias")
-        if name.endswith("weight") and bias is not None and len(entry.shape) == 2:  # noqa: PLR2004
-            first, second = entry.shape
-            if first != second and bias.shape in {(first,), (second,)}:
-                return bias.shape == (second,)
-    return None
 
 
 def _magnitude(
