@@ -88,6 +88,7 @@ def _low_rank(
         scaling=added.scaling,
         target=target,
         transposed=added.transposed,
+        magnitude=None if added.magnitude is None else own(added.magnitude),
     )
 
 
