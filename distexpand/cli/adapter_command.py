@@ -71,12 +71,19 @@ def export_command(
         say(f"note: {note}")
 
 
-_TOKENIZER = click.Option(
-    ["--tokenizer"],
-    type=click.Choice(["base", "adapter"]),
-    default="base",
-    show_default=True,
-    help="Whose tokenizer and chat template the output gets.",
+_OWN_OPTIONS = (
+    click.Option(
+        ["--tokenizer"],
+        type=click.Choice(["base", "adapter"]),
+        default="base",
+        show_default=True,
+        help="Whose tokenizer and chat template the output gets.",
+    ),
+    click.Option(
+        ["--out-dtype"],
+        type=click.Choice(["bfloat16", "float16", "float32"]),
+        help="What is stored.  [default: what the base has]",
+    ),
 )
 
 
@@ -86,10 +93,13 @@ def _of_adapter(command: click.Command, name: str, short_help: str, text: str) -
     if callback is None:
         raise AssertionError(command.name)
 
-    def call(adapter: str, models: tuple[str, ...], tokenizer: str, **options: Any) -> None:
+    def call(
+        adapter: str, models: tuple[str, ...], tokenizer: str, out_dtype: str | None, **options: Any
+    ) -> None:
         from distexpand.handoff.bake import baking
 
-        made = baking(adapter, parse_places(models), adapter_tokenizer=tokenizer == "adapter")
+        places, own = parse_places(models), tokenizer == "adapter"
+        made = baking(adapter, places, adapter_tokenizer=own, out_dtype=out_dtype)
         recipe = WrittenRecipe(text=made.recipe, origin=made.origin, places=made.places)
         callback(recipe=recipe, models=(), **options)
 
@@ -98,7 +108,7 @@ def _of_adapter(command: click.Command, name: str, short_help: str, text: str) -
     options = [parameter for parameter in kept if not isinstance(parameter, click.Argument)]
     return click.Command(
         name,
-        params=[click.Argument(["adapter"]), *arguments, _TOKENIZER, *options],
+        params=[click.Argument(["adapter"]), *arguments, *_OWN_OPTIONS, *options],
         callback=call,
         short_help=short_help,
         help=text,

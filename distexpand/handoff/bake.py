@@ -21,13 +21,20 @@ class Baking:
     places: Mapping[str, str]
 
 
-def baking(place: str, places: Mapping[str, str], *, adapter_tokenizer: bool = False) -> Baking:
+def baking(
+    place: str,
+    places: Mapping[str, str],
+    *,
+    adapter_tokenizer: bool = False,
+    out_dtype: str | None = None,
+) -> Baking:
     """Return the recipe that merges an adapter into its model.
 
     Args:
         place: of the adapter, a path or an address.
         places: path by model name; the empty name gives the base model, whatever the adapter calls it.
         adapter_tokenizer: whether the tokenizer is the adapter's.
+        out_dtype: torch's name of what is stored; nothing for what the model has.
 
     Raises:
         DistexpandError: there is no adapter that could be merged, or it names no model.
@@ -40,8 +47,9 @@ def baking(place: str, places: Mapping[str, str], *, adapter_tokenizer: bool = F
     given, named = default_model(places)
     model = given or base_model(config, origin=origin)
     adapter = _another_name(adapter, model)
+    tokenizer = adapter if adapter_tokenizer else model
     return Baking(
-        recipe=adapter_recipe(model, adapter, settings, tokenizer=adapter if adapter_tokenizer else model),
+        recipe=adapter_recipe(model, adapter, settings, tokenizer=tokenizer, out_dtype=out_dtype),
         origin=f"the recipe of {place}",
         places={**named, str(adapter): place},
     )

@@ -11,7 +11,14 @@ from distexpand.recipe.lora_settings import LoraSettings
 from distexpand.recipe.model_reference import plain_model
 
 
-def adapter_recipe(model: ModelRef, adapter: ModelRef, settings: LoraSettings, *, tokenizer: ModelRef) -> str:
+def adapter_recipe(
+    model: ModelRef,
+    adapter: ModelRef,
+    settings: LoraSettings,
+    *,
+    tokenizer: ModelRef,
+    out_dtype: str | None = None,
+) -> str:
     """Return the recipe's text.
 
     Args:
@@ -19,6 +26,7 @@ def adapter_recipe(model: ModelRef, adapter: ModelRef, settings: LoraSettings, *
         adapter: to be merged.
         settings: of the adapter.
         tokenizer: the model or adapter whose tokenizer the output gets.
+        out_dtype: torch's name of what is stored; nothing for what the model has.
     """
     named = plain_model(model, adapter)
     content: dict[str, object] = {"merge_method": MergeMethod.PASSTHROUGH.value}
@@ -28,6 +36,8 @@ def adapter_recipe(model: ModelRef, adapter: ModelRef, settings: LoraSettings, *
         content["slices"] = _slices(named, settings.layer_replication)
     if tokenizer != model:
         content["tokenizer_source"] = plain_model(tokenizer)
+    if out_dtype is not None:
+        content["out_dtype"] = out_dtype
     return yaml.safe_dump(content, sort_keys=False, default_flow_style=None, allow_unicode=True, width=110)
 
 
