@@ -120,7 +120,7 @@ def test_its_cost_and_its_memory() -> None:
         ({"b": replace(TERMS["b"], dtype=DType.F8_E4M3)}, "doesn't fit its tensor"),
         ({"a": replace(TERMS["a"], source_offset=84)}, "reads beyond its source"),
         ({"b": replace(TERMS["b"], source_offset=140)}, "reads beyond its source"),
-        ({"b": replace(TERMS["b"], source=2)}, "reads beyond its source"),
+        ({"b": replace(TERMS["b"], source=3)}, "reads beyond its source"),
         ({"rank": RANK + 1}, "reads beyond its source"),
         (LENGTHS | {"transposed": True}, "doesn't fit its tensor"),
         ({"magnitude": replace(LENGTHS["magnitude"], dtype=DType.F64)}, "doesn't fit its tensor"),
