@@ -27,6 +27,7 @@ from distexpand.findings import Finding
 from distexpand.intake.checkpoint import read_checkpoint
 from distexpand.intake.locate import default_model, locate
 from distexpand.intake.models import open_models
+from distexpand.plan.adapter_tokenizer import lint_adapter_tokenizers
 from distexpand.plan.build import build_plan
 from distexpand.plan.check import check_plan
 from distexpand.plan.layout import Layout
@@ -38,7 +39,7 @@ from distexpand.plan.survey import survey
 from distexpand.plan.transfer import transfer
 from distexpand.proof.check import prove
 from distexpand.proof.request import LoadProof
-from distexpand.recipe.canonical import ModelRef
+from distexpand.recipe.canonical import ModelRef, Recipe
 from distexpand.recipe.lint import lint_recipe
 from distexpand.recipe.lower import lower
 from distexpand.recipe.parse import parse_recipe
@@ -118,15 +119,17 @@ def plan_expansion(
         shard_size=shard_size,
         layout=layout,
         modules=opened.modules,
+        adapters=opened.adapters,
     )
     findings = (
         *lint_recipe(recipe, opened.layer_counts),
         *lint_sources(
             recipe, opened.models, [file for files in opened.side_files.values() for file in files]
         ),
+        *lint_adapter_tokenizers(recipe, opened.side_files),
         *built.findings,
     )
-    card = TextFile(name=CARD_NAME, text=_card(built.plan))
+    card = TextFile(name=CARD_NAME, text=_card(built.plan, recipe))
     plan = replace(built.plan, texts=(*built.plan.texts, card))
     check_plan(plan)
     return planned_from(
@@ -137,8 +140,10 @@ def plan_expansion(
     )
 
 
-def _card(plan: Plan) -> str:
-    models = tuple(dict.fromkeys(source.model for source in plan.sources))
+def _card(plan: Plan, recipe: Recipe) -> str:
+    adapters = {str(adapter) for adapter in recipe.adapters()}
+    read = dict.fromkeys(source.model for source in plan.sources)
+    models = tuple(sorted(read, key=lambda model: model in adapters))
     shown = tuple(Path(name).name if Path(name).is_absolute() else name for name in models)
     return model_card(
         title=f"{short_name(models[0])} expanded to {len(plan.layers)} layers",
