@@ -7,6 +7,7 @@ so narrow that this is one row in some hundred for float32, and hardly any for 1
 proposals in float32, which suffice there; an error in a length is one in all of the row.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,14 +17,14 @@ from distexpand.engine.rounding import rounded_once
 from distexpand.engine.thin_matrices import HeldRight, Right, exact_sums, read_elements, read_left
 from distexpand.engine.torch_library import require_numpy, require_torch, torch_dtype
 from distexpand.formats.dtypes import DType
-from distexpand.plan.operations import AddLowRank, Term, row_offset
-from distexpand.storage.ranges import Readers
+from distexpand.plan.operations import AddLowRank, row_offset
+from distexpand.storage.ranges import RangeReader, Readers
 
 TILE_ELEMENTS = 1 << 17
 """Elements of the result that are made at a time, unless a row has more."""
 
-PRODUCT_ELEMENTS = 1 << 18
-"""Products for elements of the definition that are in memory at a time."""
+FACTOR_ELEMENTS = 1 << 18
+"""Elements of the left factor, and products for elements of the definition, that are in memory at a time."""
 
 _UNIT = 2.0**-53
 """The most that one rounding to float64 errs, of what is rounded."""
@@ -37,12 +38,21 @@ _LEAST, _MOST = 2.0**-200, 2.0**200
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Rows:
-    """Some whole rows of W, the left factor and the lengths for them, in float64."""
+    """Some whole rows of W in its dtype, the left factor and the lengths for them in float64."""
 
     numbers: range
     weights: Any
     left: Any
     magnitude: Any
+
+    def part(self, rows: slice) -> "_Rows":
+        """Return some of the rows, with W in float64."""
+        return _Rows(
+            numbers=self.numbers[rows],
+            weights=self.weights[rows].double(),
+            left=self.left[rows],
+            magnitude=self.magnitude[rows],
+        )
 
 
 class RowLengthSetter:
@@ -62,44 +72,54 @@ class RowLengthSetter:
         weights = torch.frombuffer(weight, dtype=torch_dtype(operation.term.dtype))
         result = torch.frombuffer(target, dtype=torch_dtype(operation.target))
         right = self._right.of(operation, readers)
-        made, columns = operation.made_rows, operation.columns
-        at_once = max(1, TILE_ELEMENTS // columns)
-        for first in range(made.start, made.stop, at_once):
-            numbers = range(first, min(first + at_once, made.stop))
-            rows = _read_rows(operation, numbers, weights, readers)
-            values = _rows_of_length(operation, rows, right)
-            begin = max(first * columns, operation.skipped)
-            end = min(numbers.stop * columns, operation.skipped + len(result))
-            result[begin - operation.skipped : end - operation.skipped] = values.view(-1)[
-                begin - first * columns : end - first * columns
-            ]
+        at_once = max(1, TILE_ELEMENTS // operation.columns)
+        for rows in _read_rows(operation, weights, readers):
+            for first in range(0, len(rows.numbers), at_once):
+                part = rows.part(slice(first, first + at_once))
+                _put(operation, part.numbers, _rows_of_length(operation, part, right), result)
         settle_nan(result, operation.target)
 
 
-def _read_rows(operation: AddLowRank, numbers: range, weights: Any, readers: Readers) -> _Rows:
-    """Return whole rows; what the first and the last have beyond the operation's part is read."""
+def _put(operation: AddLowRank, numbers: range, values: Any, result: Any) -> None:
+    """Put what the operation makes of some whole rows in its place."""
+    begin, end = (row * operation.columns - operation.skipped for row in (numbers.start, numbers.stop))
+    made = slice(max(begin, 0), min(end, len(result)))
+    result[made] = values.view(-1)[made.start - begin : made.stop - begin]
+
+
+def _read_rows(operation: AddLowRank, weights: Any, readers: Readers) -> Iterator[_Rows]:
+    """Yield whole rows of W in order; of the first and the last it is read what the operation leaves out."""
+    made = operation.made_rows
+    at_once = max(1, FACTOR_ELEMENTS // operation.rank)
+    for first in range(made.start, made.stop, at_once):
+        numbers = range(first, min(first + at_once, made.stop))
+        yield _Rows(
+            numbers=numbers,
+            weights=_whole_rows(operation, numbers, weights, readers[operation.term.source]),
+            left=read_left(operation, numbers, readers[operation.left.source]),
+            magnitude=_read_lengths(operation, numbers, readers),
+        )
+
+
+def _whole_rows(operation: AddLowRank, numbers: range, weights: Any, reader: RangeReader) -> Any:
+    """Return rows of W in its dtype: a copy, as the part's own memory may be that of the result."""
+    columns, term = operation.columns, operation.term
+    begin, end = (row * columns - operation.skipped for row in (numbers.start, numbers.stop))
+    parts = [weights[max(begin, 0) : min(end, len(weights))]]
+    if begin < 0:
+        parts.insert(0, read_elements(reader, term, row_offset(operation, numbers.start), -begin))
+    if end > len(weights):
+        missing = end - len(weights)
+        offset = row_offset(operation, numbers.stop) - missing * term.dtype.bits // 8
+        parts.append(read_elements(reader, term, offset, missing))
+    return require_torch().cat(parts).view(len(numbers), columns)
+
+
+def _read_lengths(operation: AddLowRank, numbers: range, readers: Readers) -> Any:
     magnitude = operation.magnitude
     assert magnitude is not None
-    columns, reader = operation.columns, readers[operation.term.source]
-    begin, end = (row * columns - operation.skipped for row in (numbers.start, numbers.stop))
-    parts = [weights[max(begin, 0) : min(end, len(weights))].double()]
-    if begin < 0:
-        offset = row_offset(operation, numbers.start)
-        parts.insert(0, read_elements(reader, operation.term, offset, -begin))
-    if end > len(weights):
-        offset = row_offset(operation, numbers.stop) - (end - len(weights)) * operation.term.dtype.bits // 8
-        parts.append(read_elements(reader, operation.term, offset, end - len(weights)))
-    return _Rows(
-        numbers=numbers,
-        weights=require_torch().cat(parts).view(len(numbers), columns),
-        left=read_left(operation, numbers, readers[operation.left.source]),
-        magnitude=_read_lengths(magnitude, numbers, readers),
-    )
-
-
-def _read_lengths(magnitude: Term, numbers: range, readers: Readers) -> Any:
     offset = magnitude.source_offset + numbers.start * magnitude.dtype.bits // 8
-    return read_elements(readers[magnitude.source], magnitude, offset, len(numbers))
+    return read_elements(readers[magnitude.source], magnitude, offset, len(numbers)).double()
 
 
 def _rows_of_length(operation: AddLowRank, rows: _Rows, right: Right) -> Any:
@@ -145,7 +165,7 @@ def _defined(operation: AddLowRank, rows: _Rows, index: int, right: Right) -> An
     """Return one row as the operation defines it."""
     torch, numpy = require_torch(), require_numpy()
     every = torch.arange(operation.columns)
-    at_once = max(1, PRODUCT_ELEMENTS // operation.rank)
+    at_once = max(1, FACTOR_ELEMENTS // operation.rank)
     left, weights = rows.left[index : index + 1], rows.weights[index]
     sums = exact_sums(operation, left, right.values, weights, every, at_once=at_once)
     with numpy.errstate(all="ignore"):  # torch's square root isn't always rounded to the nearest

@@ -34,7 +34,8 @@ class HeldRight:
         identity = (term, operation.rank, operation.columns, operation.transposed)
         held = self._right
         if held is None or held.reader is not reader or held.identity != identity:
-            values = read_elements(reader, term, term.source_offset, operation.rank * operation.columns)
+            count = operation.rank * operation.columns
+            values = read_elements(reader, term, term.source_offset, count).double()
             if operation.transposed:
                 values = values.view(operation.columns, operation.rank).T
             else:
@@ -55,20 +56,21 @@ def read_left(operation: AddLowRank, rows: range, reader: RangeReader) -> Any:
     size = term.dtype.bits // 8
     if not operation.transposed:
         offset = term.source_offset + rows.start * rank * size
-        return read_elements(reader, term, offset, len(rows) * rank).view(len(rows), rank)
+        return read_elements(reader, term, offset, len(rows) * rank).double().view(len(rows), rank)
     starts = (term.source_offset + (number * operation.rows + rows.start) * size for number in range(rank))
-    return require_torch().stack([read_elements(reader, term, start, len(rows)) for start in starts], dim=1)
+    columns = [read_elements(reader, term, start, len(rows)).double() for start in starts]
+    return require_torch().stack(columns, dim=1)
 
 
 def read_elements(reader: RangeReader, term: Term, offset: int, count: int) -> Any:
-    """Return elements of a term from a byte of its file, in float64.
+    """Return elements of a term from a byte of its file.
 
     Raises:
         StorageError: reading them failed.
     """
     raw = bytearray(count * term.dtype.bits // 8)
     reader.read_into(offset, memoryview(raw))
-    return require_torch().frombuffer(raw, dtype=torch_dtype(term.dtype)).double()
+    return require_torch().frombuffer(raw, dtype=torch_dtype(term.dtype))
 
 
 def exact_sums(

@@ -75,6 +75,7 @@ _REFUSED = {
     "megatron_config": "it is for layers of Megatron",
 }
 _PLAIN_INITS = frozenset({"gaussian", "eva", "orthogonal", "mica"})
+_CONVERTIBLE = ("pissa", "olora", "corda", "lora_ga")
 _CONVERT = (
     "Load it with PEFT and save it again with path_initial_model_for_weight_conversion, "
     "which makes a plain LoRA of it."
@@ -171,7 +172,7 @@ def _check_initial(place: Located) -> None:
     raise place.error(
         f"found {describe(place.value)}, which changes the model's weights before training, "
         "so that the adapter doesn't belong to the model as it is",
-        hint=_CONVERT,
+        hint=_CONVERT if str(place.value).lower().startswith(_CONVERTIBLE) else "",
     )
 
 

@@ -63,7 +63,7 @@ def test_special_numbers(target: DType) -> None:
     for start, name, value in itertools.product((pieces, plain), pieces, SPECIAL):
         changed = {**start, name: start[name].copy()}
         changed[name].flat[4] = value
-        for scaling in (2.0, -0.3, 0.0, 1e-300, 1e300):
+        for scaling in (-0.3, 0.0, 1e300) if start is plain else (-0.3,):
             made = addition(
                 **changed, dtypes=(DType.F32, DType.F32, DType.BF16), target=target, scaling=scaling
             )
@@ -100,7 +100,7 @@ def test_any_cut_gives_the_same_bits(made: Addition, piece: int, step: int, tile
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fill_module, "STEP_BYTES", 8 * step)
         patch.setattr(row_lengths, "TILE_ELEMENTS", tile)
-        patch.setattr(row_lengths, "PRODUCT_ELEMENTS", product)
+        patch.setattr(row_lengths, "FACTOR_ELEMENTS", product)
         assert by_blocks(made, 8 * piece) == expected(made)
 
 

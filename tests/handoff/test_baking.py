@@ -5,18 +5,19 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("peft", reason="needs pip install 'distexpand[dev]'")
+peft = pytest.importorskip("peft", reason="needs pip install 'distexpand[dev]'")
 torch = pytest.importorskip("torch", reason="needs pip install 'distexpand[load]'")
-pytest.importorskip("transformers", reason="needs pip install 'distexpand[load]'")
+transformers = pytest.importorskip("transformers", reason="needs pip install 'distexpand[load]'")
 
 from safetensors.torch import load_file  # noqa: E402
 
 from distexpand.api import check_load, plan_expansion, run_plan, verify_output  # noqa: E402
+from distexpand.errors import RecipeError  # noqa: E402
 from distexpand.formats.dtypes import DType  # noqa: E402
 from distexpand.handoff.bake import baking  # noqa: E402
 from distexpand.plan.model import Plan  # noqa: E402
 from tests.engine.matrices import torch_name  # noqa: E402
-from tests.support.adapters import logits_of, merged_tensors, train_adapter  # noqa: E402
+from tests.support.adapters import PROMPT, logits_of, merged_tensors, quiet, train, train_adapter  # noqa: E402
 from tests.support.tiny import tiny_checkpoint  # noqa: E402
 
 LINEAR = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
@@ -169,3 +170,24 @@ def test_an_adapter_that_was_changed_since_is_found(tmp_path: Path) -> None:
     config.write_text(config.read_text().replace('"lora_alpha": 8', '"lora_alpha": 16'))
     report = verify_output(out, sources=True, places={"base": str(base), "adapter": str(adapter)})
     assert not report.ok
+
+
+def test_an_adapter_that_changed_its_base_is_refused_until_peft_has_converted_it(tmp_path: Path) -> None:
+    base = tiny_checkpoint(tmp_path / "base", "llama", dtype=torch.float32)
+    with quiet():
+        model = transformers.AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+        settings = {"r": 4, "target_modules": LINEAR, "task_type": "CAUSAL_LM"}
+        trained = peft.get_peft_model(model, peft.LoraConfig(init_lora_weights="pissa", **settings))
+        trained.peft_config["default"].init_lora_weights = True
+        trained.save_pretrained(tmp_path / "initial")
+        trained.peft_config["default"].init_lora_weights = "pissa"
+        train(trained, PROMPT)
+        trained.save_pretrained(tmp_path / "as_it_is")
+        initial = {"path_initial_model_for_weight_conversion": str(tmp_path / "initial")}
+        trained.save_pretrained(tmp_path / "adapter", **initial)
+        with torch.no_grad():
+            wanted = trained.eval()(input_ids=PROMPT).logits
+    with pytest.raises(RecipeError, match="init_lora_weights: found 'pissa', which changes the model's"):
+        planned_bake(tmp_path / "as_it_is", base)
+    out = bake(tmp_path / "adapter", base, tmp_path / "out")
+    assert (logits_of(out) - wanted).abs().max() < CLOSE

@@ -87,6 +87,15 @@ def test_refused(changes, message):
     assert message in caught.value.message
 
 
+@pytest.mark.parametrize(
+    ("initial", "convertible"), [("pissa_niter_4", True), ("lora_ga", True), ("loftq", False)]
+)
+def test_what_peft_can_convert_is_told(initial, convertible):
+    with pytest.raises(RecipeError) as caught:
+        parsed(init_lora_weights=initial)
+    assert ("path_initial_model_for_weight_conversion" in caught.value.hint) == convertible
+
+
 def test_what_is_unset_is_not_refused():
     unset = {"target_parameters": None, "use_bdlora": None, "use_qalora": False, "something_new": None}
     assert parsed(**unset) == parsed()

@@ -34,12 +34,13 @@ def train_adapter(
         base = transformers.AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32)
         replicate_lists(base.config, config.layer_replication)
         trained = peft.get_peft_model(base, config)
-        _train(trained, prompt)
+        train(trained, prompt)
         trained.save_pretrained(adapter)
     return logits_with(model, adapter, prompt=prompt)
 
 
-def _train(trained: Any, prompt: torch.Tensor) -> None:
+def train(trained: Any, prompt: torch.Tensor) -> None:
+    """Train what can be trained for a few steps."""
     parameters = [parameter for parameter in trained.parameters() if parameter.requires_grad]
     optimiser = torch.optim.AdamW(parameters, lr=1e-3)
     trained.train()
