@@ -381,9 +381,9 @@ def _record(output: Output, before: Manifest, after: Manifest) -> None:
     if isinstance(output, Path):
         record_manifest(output, before, after)
         return
-    from distexpand.commit.object_recording import record_in_store  # noqa: PLC0415  # for who needs it
+    from distexpand.commit.object_recording import record_object_manifest  # noqa: PLC0415  # for who needs it
 
-    record_in_store(output, before, after)
+    record_object_manifest(output, before, after)
 
 
 def _start_reading(

@@ -36,7 +36,7 @@ from distexpand.commit.own_files import names_of_plan
 from distexpand.commit.stamps import SourceStamp, decode_stamps, encode_stamps, require_same_sources
 from distexpand.commit.work_directory import NOTICE_NAME
 from distexpand.engine.receipt import Receipt
-from distexpand.errors import DistexpandError, OutputError, StorageError
+from distexpand.errors import DistexpandError, OutputError
 from distexpand.plan.model import Plan
 from distexpand.storage.address import Address
 from distexpand.storage.local import LocalOutput
@@ -217,10 +217,12 @@ class ObjectCommitter:
         with self._scratch:
             if lease is None:
                 return
+            # The store may be what failed, or the user may be waiting.
+            lease.hurry()
             try:
                 if self._sweeps and not self.finished:
                     with suppress(DistexpandError):
-                        self._names.clear(names_of_plan(self.plan), keep=self._journalled)
+                        self._names.hasty().clear(names_of_plan(self.plan), keep=self._journalled)
             finally:
                 lease.close()
 
@@ -228,7 +230,4 @@ class ObjectCommitter:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        if isinstance(exception[1], StorageError):
-            # Attempts have been dropped as far as the store answered; it needn't be asked for more now.
-            self._sweeps = False
         self.close()

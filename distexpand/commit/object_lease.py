@@ -131,6 +131,10 @@ class ObjectLease:
         """
         self._files.remove([LEASE_PATH])
 
+    def hurry(self) -> None:
+        """Give up soon from now on, as what follows is only nice to have."""
+        self._files = self._files.hasty()
+
     def close(self) -> None:
         """Let go; the next one needn't wait."""
         self._ended.set()

@@ -18,6 +18,10 @@ class CopiedNames:
         self._files = files
         self._scratch = scratch
 
+    def hasty(self) -> "CopiedNames":
+        """Return the same with one try at each call."""
+        return CopiedNames(self._files.hasty(), self._scratch)
+
     def output(self, run: str, *, shares: bool = False) -> StagedOutput:
         """Return where a run's attempts are begun; what they share is a matter of the scratch folder."""
         del shares

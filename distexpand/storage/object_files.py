@@ -5,10 +5,11 @@ and then. So a conditional write may have been done though its answer was lost: 
 what is there is compared with what was written.
 """
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from distexpand.errors import StorageError
 from distexpand.storage.address import Address
@@ -44,6 +45,13 @@ class ObjectFiles:
         self._refusals = (FileNotFoundError, errors.AlreadyExistsError, errors.PreconditionError)
         self._timeout = timeout_seconds()
         self._reached = False
+        self._hasty = False
+
+    def hasty(self) -> Self:
+        """Return the same files, but with one try at each call, for what is only nice to have."""
+        other = copy.copy(self)
+        other._hasty = True  # noqa: SLF001  # of the same class
+        return other
 
     def read(self, path: str) -> Stored | None:
         """Return a file, or nothing if there is none.
@@ -177,7 +185,7 @@ class ObjectFiles:
                 raise
             except Exception as error:  # noqa: BLE001  # whatever the client raises, also of its own bugs
                 trouble = trouble_of(error, self.address)
-                if not retries.wait(trouble, lambda: None):
+                if self._hasty or not retries.wait(trouble, lambda: None):
                     raise self._error(doing, path, trouble, attempts=retries.failures) from None
             else:
                 self._reached = True

@@ -8,6 +8,7 @@ from distexpand.formats.index import is_shard_name
 from distexpand.storage.address import Address
 from distexpand.storage.final_names import Made, Staged
 from distexpand.storage.s3_attempt import S3Output
+from distexpand.storage.s3_client import s3_client
 from distexpand.storage.s3_uploads import S3Uploads, Upload, upload_of
 
 
@@ -16,6 +17,10 @@ class S3Names:
 
     def __init__(self, address: Address, client: Any = None) -> None:
         self._uploads = S3Uploads(address, client)
+
+    def hasty(self) -> "S3Names":
+        """Return the same by a client that gives up soon."""
+        return S3Names(self._uploads.address, s3_client(hasty=True))
 
     def output(self, run: str, *, shares: bool = False) -> S3Output:
         """Return where a run's attempts are begun."""
