@@ -16,10 +16,10 @@ def record_object_manifest(address: Address, before: Manifest, after: Manifest) 
     """
     files = ObjectFiles(address)
     found = files.read(MANIFEST_NAME)
-    same = found is not None and found.raw == encode_manifest(before) and look(files).work is None
     if (
         found is None
-        or not same
+        or found.raw != encode_manifest(before)
+        or look(files).work is not None
         or files.replace(MANIFEST_NAME, encode_manifest(after), found.version) is None
     ):
         raise OutputError(

@@ -83,9 +83,7 @@ def test_no_region_is_needed_where_a_server_has_none(seaweedfs, environment):
 
 def test_what_is_refused_names_the_place_and_what_to_do_and_no_secret(seaweedfs, environment):
     environment(**seaweedfs.environment() | {"AWS_SECRET_ACCESS_KEY": SECRET})
-    with pytest.raises(
-        StorageError, match=r"s3://b/x: can't list uploads: .*SignatureDoesNotMatch"
-    ) as raised:
+    with pytest.raises(StorageError, match=r"s3://b/x: .*SignatureDoesNotMatch") as raised:
         list(S3Uploads(Address(scheme="s3", root="b", path="x")).in_progress())
     assert "AWS_ACCESS_KEY_ID" in raised.value.hint
     assert SECRET not in f"{raised.value} {raised.value.hint}"
