@@ -58,7 +58,7 @@ def export_command(
     from distexpand.handoff.export import export_lora, write_adapter_config
     from distexpand.handoff.lora_config import LoraChoice
 
-    text, origin = recipe_text(recipe)
+    text, origin = recipe_text(recipe, refusal=("a saved plan isn't a recipe", "Export the recipe itself."))
     choice = LoraChoice(rank=rank, alpha=2.0 * rank if alpha is None else alpha, rslora=rslora)
     export = export_lora(text, origin=origin, places=parse_places(models), choice=choice)
     if output is not None:

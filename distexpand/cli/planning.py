@@ -13,6 +13,12 @@ if TYPE_CHECKING:
     from distexpand.api import PlannedExpansion
 
 
+_NOT_SUBMITTED = (
+    "a saved plan can't be submitted: it names the places that its sources had where it was made",
+    "Submit the recipe, or on a machine of the cluster: distexpand run --ray --address auto",
+)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WrittenRecipe:
     """A recipe that a command has written itself, what to call it, and where its models lie."""
@@ -58,8 +64,8 @@ def _refuse_settled(settled: Mapping[str, object]) -> None:
             )
 
 
-def recipe_text(recipe: str) -> tuple[str, str]:
-    """Return the text of a recipe that is planned elsewhere, and what to call it.
+def recipe_text(recipe: str, *, refusal: tuple[str, str] = _NOT_SUBMITTED) -> tuple[str, str]:
+    """Return the text of a recipe that isn't planned here, and what to call it; `refusal` is of a saved plan.
 
     Raises:
         UsageError: it can't be read, or is a saved plan.
@@ -68,11 +74,8 @@ def recipe_text(recipe: str) -> tuple[str, str]:
 
     raw, origin = _read(recipe)
     if is_saved_plan(raw):
-        raise UsageError(
-            f"{origin}: a saved plan can't be submitted: it names the places that its sources had where it "
-            "was made",
-            hint="Submit the recipe, or on a machine of the cluster: distexpand run --ray --address auto",
-        )
+        message, hint = refusal
+        raise UsageError(f"{origin}: {message}", hint=hint)
     return _text(raw, origin), origin
 
 

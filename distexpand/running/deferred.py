@@ -55,7 +55,7 @@ class Deferred(torch.Tensor):  # type: ignore[misc]  # torch has no types here
         """Do an operation on shapes alone, and return its results with the operation written down.
 
         Raises:
-            NotDeferrableError: it changes a tensor in place.
+            NotDeferrableError: it changes a tensor in place, or asks for values.
         """
         del types
         kwargs = kwargs or {}
@@ -63,11 +63,11 @@ class Deferred(torch.Tensor):  # type: ignore[misc]  # torch has no types here
             return operator(*tree_map(_blank, args), **kwargs)
         if operator._schema.is_mutable:  # noqa: SLF001  # what torch's own modes ask as well
             raise NotDeferrableError(f"a weight is changed in place ({operator})")
+        if torch.Tag.data_dependent_output in operator.tags:
+            raise NotDeferrableError(f"a weight's values are asked for ({operator})")
         shapes = operator(*tree_map(_shape, args), **_on_meta(tree_map(_shape, kwargs)))
         if isinstance(shapes, torch.Tensor):
             return cls(shapes, step=(operator, args, kwargs, None))
-        if not isinstance(shapes, list | tuple):
-            raise NotDeferrableError(f"a weight's values are asked for ({operator})")
         return type(shapes)(
             cls(shape, step=(operator, args, kwargs, number)) for number, shape in enumerate(shapes)
         )

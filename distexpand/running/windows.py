@@ -53,7 +53,9 @@ def cut_windows(tokens: int, *, window: int, stride: int) -> tuple[Window, ...]:
     done = 0
     for begin in range(0, tokens, stride):
         end = min(begin + window, tokens)
-        windows.append(Window(begin=begin, end=end, scored=end - done))
+        found = Window(begin=begin, end=end, scored=end - done)
+        if found.predicted:  # a last token by itself isn't predicted from anything
+            windows.append(found)
         done = end
         if end == tokens:
             break
