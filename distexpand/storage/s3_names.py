@@ -17,6 +17,7 @@ class S3Names:
 
     def __init__(self, address: Address, client: Any = None) -> None:
         self._uploads = S3Uploads(address, client)
+        self._output: S3Output | None = None
 
     def hasty(self) -> "S3Names":
         """Return the same by a client that gives up soon."""
@@ -24,7 +25,9 @@ class S3Names:
 
     def output(self, run: str, *, shares: bool = False) -> S3Output:
         """Return where a run's attempts are begun."""
-        return S3Output(self._uploads.address, run=run, shares=shares, client=self._uploads.client)
+        client = self._uploads.client
+        self._output = S3Output(self._uploads.address, run=run, shares=shares, client=client)
+        return self._output
 
     def stage(self, name: str, raw: bytes, *, run: str) -> str:
         """Upload a small file as one part."""
@@ -48,7 +51,10 @@ class S3Names:
         if parts is None or sum(length for length, _ in parts.values()) != size:
             gone = "is gone" if parts is None else "isn't whole"
             raise StorageError(f"{self._uploads.address}/{name}: its upload {gone}")
-        return self._uploads.complete(upload, parts)
+        stored = self._uploads.complete(upload, parts)
+        if stored is not None and stored.tag and self._output is not None:
+            self._output.copies.made(attempt, stored)
+        return stored is not None
 
     def made(self, name: str) -> Made | None:
         """Return what is known of an object."""

@@ -135,40 +135,45 @@ class S3Uploads:
             raise self._error("list its parts", upload.path, error) from None
         return found
 
-    def complete(self, upload: Upload, parts: dict[int, tuple[int, str]]) -> bool:
-        """Make the object of an upload, and say so; not if there is one of that name already.
+    def complete(self, upload: Upload, parts: dict[int, tuple[int, str]]) -> StoredObject | None:
+        """Make the object of an upload and return it; nothing if there is one of that name already.
 
         Raises:
             StorageError: the store doesn't say that it is done, which it may be all the same.
         """
         listed = [{"PartNumber": number, "ETag": parts[number][1]} for number in sorted(parts)]
         try:
-            self._complete(upload, listed, IfNoneMatch="*")
+            return self._completed(upload, listed, IfNoneMatch="*")
         except self._errors as error:
             if error_code(error) in _TAKEN:
-                return False
+                return None
             if error_code(error) in _NO_CONDITIONS:
-                return self._complete_unconditionally(upload, listed)
+                return self._completed_unconditionally(upload, listed)
             raise self._error("complete the upload", upload.path, error) from None
-        return True
 
-    def _complete_unconditionally(self, upload: Upload, listed: Sequence[Mapping[str, Any]]) -> bool:
+    def _completed_unconditionally(
+        self, upload: Upload, listed: Sequence[Mapping[str, Any]]
+    ) -> StoredObject | None:
         """Look first, where a store can't be told to refuse."""
         if self.made(upload.path) is not None:
-            return False
+            return None
         try:
-            self._complete(upload, listed)
+            return self._completed(upload, listed)
         except self._errors as error:
             raise self._error("complete the upload", upload.path, error) from None
-        return True
 
-    def _complete(self, upload: Upload, listed: Sequence[Mapping[str, Any]], **condition: str) -> None:
-        self.client.complete_multipart_upload(
-            Bucket=self.address.root,
-            Key=self.key(upload.path),
-            UploadId=upload.id,
-            MultipartUpload={"Parts": listed},
-            **condition,
+    def _completed(
+        self, upload: Upload, listed: Sequence[Mapping[str, Any]], **condition: str
+    ) -> StoredObject:
+        place = {"Bucket": self.address.root, "Key": self.key(upload.path), "UploadId": upload.id}
+        answer = self.client.complete_multipart_upload(
+            **place, MultipartUpload={"Parts": listed}, **condition
+        )
+        return StoredObject(
+            scheme=self.address.scheme,
+            root=self.address.root,
+            key=self.key(upload.path),
+            tag=answer.get("ETag", ""),
         )
 
     def abort(self, upload: Upload) -> None:
