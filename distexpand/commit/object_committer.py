@@ -73,8 +73,9 @@ class ObjectCommitter:
             plan: to execute.
             mode: what may be there.
             scratch: where shards are put together, for stores that they can't be streamed to.
-            shares: whether the store may copy bytes from sources that lie in it; tensors that it
-                copies have no digests then, as those that share blocks on a disk.
+            shares: whether the store may copy bytes from sources that lie in it, and duplicates from
+                shards that are whole; tensors of which nothing was read have no digests then, as
+                those that share blocks on a disk.
             run: as for the lease, like those that follow.
             wait: seconds.
             told: gets lines for people.
