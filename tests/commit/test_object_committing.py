@@ -7,7 +7,7 @@ import pytest
 from distexpand.commit.committer import OutputMode
 from distexpand.commit.manifest import MANIFEST_NAME
 from distexpand.commit.object_committer import ObjectCommitter
-from distexpand.commit.object_lease import LEASE_PATH
+from distexpand.commit.object_lease_record import LEASE_PATH
 from distexpand.commit.stamps import SourceStamp
 from distexpand.engine.receipt import Receipt
 from distexpand.errors import InterruptedRunError, OutputError, OutputTakenError, StorageError, UsageError
