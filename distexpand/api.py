@@ -54,7 +54,9 @@ from distexpand.runner.place import Output, output_store
 from distexpand.runner.progress import ProgressSink
 from distexpand.runner.room import check_room, check_room_left, room_for
 from distexpand.runner.sources import check_sources, open_sources, read_side_files, source_stamps
-from distexpand.storage.address import HUB
+from distexpand.storage.address import HUB, Address
+from distexpand.storage.archive_source import ArchiveSource
+from distexpand.storage.ranges import SourceStore
 from distexpand.verify.content import (
     check_against_sources,
     check_planned_headers,
@@ -349,6 +351,8 @@ def verify_output(
         return VerifyReport(differences=(damage,), checks=("structure",), tensors=0, bytes_read=0, layers=0)
     plan = plan_again(manifest, places or {}).plan if sources else None
     store = output_store(output)
+    if record:
+        _require_recordable(output, store)
     differences = list(check_structure(store, manifest))
     broken = frozenset(difference.file for difference in differences)
     progress = progress or NoProgress()
@@ -375,6 +379,16 @@ def verify_output(
         notes=(*leftovers(output), *unrecorded_note(unrecorded(manifest))),
         unrecorded=unrecorded(manifest),
     )
+
+
+def _require_recordable(output: Output, store: SourceStore) -> None:
+    """Refuse to add digests where that would damage what is there, or can't be needed."""
+    if isinstance(store, ArchiveSource):
+        raise UsageError(
+            f"{output}: --record can't change an archive", hint="Unpack it, record there, and pack it again."
+        )
+    if isinstance(output, Address) and output.scheme == HUB:
+        raise UsageError(f"{output}: --record has nothing to add: every tensor on the Hub was read when made")
 
 
 def _record(output: Output, before: Manifest, after: Manifest) -> None:

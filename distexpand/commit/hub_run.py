@@ -10,6 +10,7 @@ holds less than the next one.
 """
 
 import json
+import re
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -31,6 +32,7 @@ from distexpand.storage.local import WORK_DIRECTORY
 
 BRANCH_PREFIX = "distexpand-"
 _DIGITS = 12
+_RUN_NAME = re.compile(rf"{BRANCH_PREFIX}[0-9a-f]{{{_DIGITS}}}")
 _PLAN = f"{WORK_DIRECTORY}/plan"
 _RUN = f"{WORK_DIRECTORY}/run.json"
 _SOURCES = f"{WORK_DIRECTORY}/sources.json"
@@ -70,8 +72,8 @@ def branch_of(plan: Plan) -> str:
 
 
 def run_branches(branches: Mapping[str, str]) -> dict[str, str]:
-    """Return those branches that belong to runs."""
-    return {name: commit for name, commit in branches.items() if name.startswith(BRANCH_PREFIX)}
+    """Return those branches that have the name of a run's; what they hold says whether they are one."""
+    return {name: commit for name, commit in branches.items() if _RUN_NAME.fullmatch(name)}
 
 
 class RunBranch:

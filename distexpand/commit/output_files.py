@@ -47,5 +47,6 @@ def require_same(same: bool, *, output: str) -> None:
     if not same:
         raise UsageError(
             f"{output}: was begun with another plan (recipe, sources, shard size or layout differ)",
-            hint="Call with the same recipe and options, or use --overwrite to start anew.",
+            hint="Call with the same recipe and options, or use --overwrite to start anew. A model of the "
+            "Hub whose branch has moved since is named with the commit that it had: org/model@COMMIT.",
         )

@@ -1,6 +1,7 @@
 """Final names where uploads can't be picked up by others: the store copies what is staged beside."""
 
 import secrets
+import time
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 
@@ -9,6 +10,9 @@ from distexpand.storage.final_names import Made, Staged
 from distexpand.storage.local import LocalOutput
 from distexpand.storage.object_files import ObjectFiles
 from distexpand.storage.staged_attempt import RUN, STAGED, TOKEN, StagedOutput, making, staged_path
+
+_LOOKS = 12
+_PAUSE_SECONDS = 0.5
 
 
 class CopiedNames:
@@ -42,12 +46,24 @@ class CopiedNames:
 
     def give(self, name: str, attempt: str, size: int) -> bool:
         """Copy the staged file, which is there as a whole or not at all, to its name, and remove it."""
-        del size
         done = self._files.copy(staged_path(attempt), name)
         if done:
+            self._require_copied(name, size)
             with suppress(StorageError):
                 self._files.remove([staged_path(attempt)])
         return done
+
+    def _require_copied(self, name: str, size: int) -> None:
+        """Wait for a copy to be whole: a store may answer before it is."""
+        for look in range(_LOOKS):
+            found = self._files.attributes(name)
+            if found is not None and found[0] == size:
+                return
+            time.sleep(look * _PAUSE_SECONDS)
+        raise StorageError(
+            f"{self._files.address}/{name}: the store hasn't copied it whole from where it was staged",
+            hint="Go on with --resume.",
+        )
 
     def made(self, name: str) -> Made | None:
         """Return what is known of a file."""

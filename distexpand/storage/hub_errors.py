@@ -11,7 +11,7 @@ from json import JSONDecodeError
 from typing import Any
 
 from distexpand.errors import DistexpandError, StorageError
-from distexpand.storage.hub_client import hub_library, is_logged_in, page_of
+from distexpand.storage.hub_client import hub_library, is_logged_in, page_of, without_login
 
 _SECRET = re.compile(r"\w+://\S+|\bhf_\w+|\bBearer\s+\S+", re.IGNORECASE)
 _CODE = re.compile(r"<Code>([A-Za-z]{3,40})</Code>")
@@ -150,7 +150,7 @@ def _missing(_: Any, place: str, repository: str) -> HubError:
 def _refused(error: Any, place: str, repository: str) -> HubError:
     status = status_of(error)
     said = _said(error)
-    if not str(error.response.url).startswith(page_of("")):
+    if not without_login(str(error.response.url)).startswith(page_of("")):
         return HubError(f"{place}: the host of large files answered {status}{said}")
     if status == 401 and not is_logged_in():  # noqa: PLR2004
         return _missing(error, place, repository)
