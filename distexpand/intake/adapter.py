@@ -7,13 +7,10 @@ from distexpand.errors import CheckpointError
 from distexpand.formats.json_text import load_json_object
 from distexpand.intake.pins import read_whole
 from distexpand.intake.weights import read_shards
-from distexpand.plan.adapter import ADAPTER_CONFIG_NAME, Adapter
+from distexpand.plan.adapter import ADAPTER_CONFIG_NAME, ADAPTER_WEIGHT_NAMES, Adapter
 from distexpand.recipe.canonical import ModelRef
 from distexpand.recipe.lora_settings import parse_lora_settings
 from distexpand.storage.ranges import SourceStore
-
-WEIGHT_NAMES = ("adapter_model.safetensors", "adapter_model.bin")
-"""In the order in which PEFT looks for them."""
 
 
 def read_adapter(adapter: ModelRef, store: SourceStore) -> Adapter:
@@ -26,10 +23,10 @@ def read_adapter(adapter: ModelRef, store: SourceStore) -> Adapter:
     """
     config = read_adapter_config(store)
     settings = parse_lora_settings(config, origin=f"{store.location}/{ADAPTER_CONFIG_NAME}")
-    weights = next((name for name in WEIGHT_NAMES if name in store.files()), None)
+    weights = next((name for name in ADAPTER_WEIGHT_NAMES if name in store.files()), None)
     if weights is None:
         raise CheckpointError(
-            f"{store.location}: no weights of an adapter found: neither {' nor '.join(WEIGHT_NAMES)}",
+            f"{store.location}: no weights of an adapter found: neither {' nor '.join(ADAPTER_WEIGHT_NAMES)}",
             hint="Save it with PEFT's save_pretrained.",
         )
     return Adapter(adapter=adapter, settings=settings, catalog=read_shards(store, [weights]))

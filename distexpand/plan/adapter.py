@@ -12,6 +12,8 @@ from distexpand.recipe.canonical import ModelRef
 from distexpand.recipe.lora_settings import LoraSettings
 
 ADAPTER_CONFIG_NAME = "adapter_config.json"
+ADAPTER_WEIGHT_NAMES = ("adapter_model.safetensors", "adapter_model.bin")
+"""In the order in which PEFT looks for them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

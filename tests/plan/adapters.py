@@ -26,7 +26,7 @@ def catalog_adapter(
     shapes: Shapes, *, name: str = "lora", dtype: DType = DType.F32, prefix: str = PREFIX, **config: Any
 ) -> Adapter:
     """Return an adapter of rank 2, alpha 4; names get PEFT's prefix."""
-    entries, offset = {}, 16
+    entries, offset = {}, 100
     for path, shape in shapes.items():
         length = math.prod(shape) * dtype.bits // 8
         full = prefix + path
