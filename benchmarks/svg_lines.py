@@ -21,7 +21,7 @@ def efficiency_plot(title: str, lines: Mapping[str, Points]) -> str:
         f'<text x="{_LEFT}" y="22" {FONT} font-weight="bold">{title}</text>',
         *_axes(most),
     ]
-    labels = _spread([_place(*points[-1], most)[1] for points in lines.values()])
+    labels = spread([_place(*points[-1], most)[1] for points in lines.values()])
     for (name, points), colour, label in zip(lines.items(), COLOURS, labels, strict=False):
         places = [_place(x, y, most) for x, y in points]
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
@@ -51,7 +51,7 @@ def _place(x: float, y: float, most: float) -> tuple[float, float]:
     return _LEFT + across * (_WIDTH - _LEFT - _RIGHT), _TOP + (1 - y) * (_HEIGHT - _TOP - _BOTTOM)
 
 
-def _spread(heights: Sequence[float]) -> list[float]:
+def spread(heights: Sequence[float]) -> list[float]:
     """Move labels down until none covers another."""
     found = [0.0] * len(heights)
     last = 0.0

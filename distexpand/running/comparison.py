@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from distexpand.errors import UsageError
-from distexpand.proof.classes import read_config
+from distexpand.running.libraries import usable_device
 from distexpand.running.logits import logits_of
 from distexpand.running.opened import open_model
 from distexpand.running.reading import TensorReader
@@ -110,9 +110,9 @@ def compare(
         UsageError: there is a text and no tokenizer for it, or the vocabularies differ.
         CheckpointError: a model can't be loaded or run.
     """
-    tokens = _tokens(source, text, trust_remote_code)
-    rows = torch.tensor([tokens.ids[:MOST_TOKENS]], device=device)
-    logits = []
+    usable_device(device)
+    tokens, rows = Tokens(ids=(), by_tokenizer=False), torch.empty(0)
+    logits: list[Any] = []
     for number, runnable in enumerate((source, output)):
         with TensorReader(runnable.weights) as reader:
             opened = open_model(
@@ -121,6 +121,9 @@ def compare(
                 origin=runnable.origin,
                 trust_remote_code=trust_remote_code,
             )
+            if not logits:
+                tokens = _tokens(source, opened.model.config, text, trust_remote_code=trust_remote_code)
+                rows = torch.tensor([tokens.ids[:MOST_TOKENS]], device=device)
             model = stream(opened, reader, device=device)
 
             def told(share: float, number: int = number) -> None:
@@ -140,7 +143,7 @@ def compare(
     )
 
 
-def _tokens(source: Runnable, text: str | None, trust_remote_code: bool) -> Tokens:
+def _tokens(source: Runnable, config: Any, text: str | None, *, trust_remote_code: bool) -> Tokens:
     """Return a text's tokens; of ours fixed ones where the model has no tokenizer."""
     try:
         return tokenized(
@@ -149,7 +152,7 @@ def _tokens(source: Runnable, text: str | None, trust_remote_code: bool) -> Toke
     except UsageError:
         if text is not None:
             raise
-    return fixed_tokens(read_config(source.directory, trust_remote_code=trust_remote_code))
+    return fixed_tokens(config)
 
 
 def _position(token: Any, theirs: Any, ours: Any) -> Position:

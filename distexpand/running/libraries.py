@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 
-from distexpand.errors import MissingDependencyError
+from distexpand.errors import MissingDependencyError, UsageError
 
 _NEEDED = ("torch", "numpy", "transformers", "accelerate", "safetensors")
 
@@ -37,6 +37,21 @@ def quiet() -> Iterator[None]:
         logging.set_verbosity(verbosity)
         if bars:
             logging.enable_progress_bar()
+
+
+def usable_device(name: str) -> str:
+    """Return a device's name, if torch can use it here.
+
+    Raises:
+        UsageError: it can't.
+    """
+    import torch  # noqa: PLC0415  # takes seconds
+
+    try:
+        torch.zeros(1, device=name)
+    except Exception as error:  # noqa: BLE001  # another kind for every backend
+        raise UsageError(f"--device {name}: torch can't use it here: {words(error)}") from None
+    return name
 
 
 def words(error: Exception) -> str:

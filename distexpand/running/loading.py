@@ -68,6 +68,8 @@ def load(
             model_class = load_class(config, str(directory), trust_remote_code=trust_remote_code)
     except UnknownModelError as error:
         raise CheckpointError(f"{directory}: {error}") from None
+    except Exception as error:
+        raise VerificationError(f"{directory}: its config doesn't load: {words(error)}") from error
     loader = f"{model_class.__name__} of transformers {transformers.__version__}"
     with tempfile.TemporaryDirectory(prefix="distexpand-") as folder:
         options: dict[str, Any] = {"device_map": {"": "cpu"}}

@@ -13,6 +13,7 @@ import torch
 
 from distexpand.errors import CheckpointError, UsageError
 from distexpand.running.evaluation import EvalOptions, Perplexity
+from distexpand.running.libraries import usable_device
 from distexpand.running.logits import logits_of
 from distexpand.running.opened import open_model
 from distexpand.running.reading import TensorReader
@@ -22,6 +23,7 @@ from distexpand.running.tokens import tokenized
 from distexpand.running.windows import Window, batches, cut_windows
 
 _WINDOW = 1024
+_SCORED = 128
 _LARGEST_LOSS = 700.0
 """Nats; the exponential of much more is no number any more."""
 
@@ -46,6 +48,7 @@ def perplexity(
         CheckpointError: it can't be loaded or run.
     """
     started = time.monotonic()
+    usable_device(options.device)
     trust = options.trust_remote_code
     ids = tokenized(runnable.directory, text, origin=runnable.origin, trust_remote_code=trust).ids
     with TensorReader(runnable.weights) as reader:
@@ -94,16 +97,25 @@ def _window(model: Any, origin: str, options: EvalOptions) -> tuple[int, int]:
     return window, options.stride or max(1, window // 2)
 
 
+def _cross_entropy(scores: Any, targets: Any) -> Any:
+    return torch.nn.functional.cross_entropy(scores, targets, reduction="sum")
+
+
 def _losses(
     model: Any, rows: Any, batch: Sequence[Window], *, origin: str, told: Callable[[float], None]
 ) -> list[float]:
-    """Return each window's mean loss over the tokens that count in it."""
+    """Return each window's mean loss over the tokens that count in it.
+
+    In float32 as transformers computes it, a few tokens at a time: in float32 the scores of a window over
+    a large vocabulary are larger than a layer.
+    """
     logits = logits_of(model, rows, origin=origin, told=told)
     losses = []
     for row, scores, window in zip(rows, logits, batch, strict=True):
         first = window.length - window.predicted
-        loss = torch.nn.functional.cross_entropy(scores[first - 1 : -1].float(), row[first:])
-        losses.append(float(loss))
+        parts = zip(scores[first - 1 : -1].split(_SCORED), row[first:].split(_SCORED), strict=True)
+        total = sum(float(_cross_entropy(part.float(), targets)) for part, targets in parts)
+        losses.append(total / window.predicted)
     return losses
 
 

@@ -27,10 +27,15 @@ def _run(program: str) -> None:
     [
         "import distexpand",
         "import distexpand.api",
+        "import distexpand.models",
+        "import distexpand.training",
+        "from distexpand import load_virtual, freeze_original, drop_new_layers",
         "from distexpand.cli.main import run_cli; run_cli(['--help'])",
         "from distexpand.cli.main import run_cli; run_cli(['run', '--help'])",
         "from distexpand.cli.main import run_cli; run_cli(['submit', '--help'])",
         "from distexpand.cli.main import run_cli; run_cli(['jobs', 'list', '--help'])",
+        "from distexpand.cli.main import run_cli; run_cli(['eval', '--help'])",
+        "from distexpand.cli.main import run_cli; run_cli(['trainable', '--help'])",
     ],
 )
 def test_importing_and_helping_import_nothing_heavy(program: str) -> None:
