@@ -56,13 +56,18 @@ def main() -> int:
     parser = measure.argument_parser(__doc__ or "")
     parser.add_argument("--others", help="interpreter with zipnn and lmzip")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--only", default="", help="sides whose names begin so")
     parser.add_argument("--without-slow", action="store_true", help=f"leave zstd -{_SLOW} out")
     arguments = parser.parse_args()
     parent = _MEMORY if arguments.work is None and _MEMORY.exists() else arguments.work
     with measure.work_directory(parent) as work:
         measure.need_free(work, 4_000_000_000)
         measure.print_heading("archives", work)
-        sides = [side for side in _sides(arguments.others) if not (side.slow and arguments.without_slow)]
+        sides = [
+            side
+            for side in _sides(arguments.others)
+            if side.name.startswith(arguments.only) and not (side.slow and arguments.without_slow)
+        ]
         for title, weights in _cases(work):
             _measure_case(title, weights, sides, work, rounds=arguments.rounds)
         _random_tensors(work)
@@ -175,7 +180,9 @@ def _measure_case(title: str, weights: Path, sides: Sequence[Side], work: Path, 
     measure.print_table(headings, rows)
     slow = figures.get(f"zstd -{_SLOW} -T1")
     if slow is not None:
-        for name in ("distexpand, plain, 1 threads", "distexpand, dense, 1 threads"):
+        for name in sorted(
+            figures.keys() & {f"distexpand, {form}, 1 threads" for form in ("plain", "dense")}
+        ):
             found = figures[name]
             faster = _median(slow.packed, "seconds") / _median(found.packed, "seconds")
             print(f"{name}: {found.size / slow.size:.3f} of the size of zstd -19, {faster:.0f} times as fast")

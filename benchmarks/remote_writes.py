@@ -11,6 +11,7 @@ whose neighbours wait for them in their parts.
 """
 
 import argparse
+import json
 import os
 import statistics
 import sys
@@ -27,7 +28,7 @@ from distexpand.api import plan_expansion
 from distexpand.engine.receipt import Receipt
 from distexpand.plan.model import Plan
 from distexpand.report.progress import NoProgress
-from distexpand.runner.local import run_local
+from distexpand.runner.local import MOST_TOGETHER_BYTES, run_local
 from distexpand.runner.sources import open_sources
 from distexpand.storage.address import Address
 from distexpand.storage.part_grid import LEAST_PART
@@ -39,9 +40,9 @@ from tests.support.sparse import write_checkpoint
 
 RUN, FROM_MEMORY, FROM_FILES = "run", "bare, from memory", "bare, from files"
 RECIPES = {
-    "copies": "{model: model, layer_map: [[0, 2]]}",
-    "repeated": "{model: model, layer_map: [[0, 1], [0, 1], [0, 2], [0, 2]]}",
-    "zeros": "{model: model, block_expansion: {blocks: 2, where: interleaved}}",
+    "copies": "{model: model, layer_map: [[0, {0}], [0, {0}], [0, {0}]]}",
+    "repeated": "{model: model, layer_map: [[0, 1], [0, 1], [0, {0}], [0, 1]]}",
+    "zeros": "{model: model, block_expansion: {blocks: {0}, where: interleaved}}",
 }
 SHARD_BYTES = 450_000_000
 
@@ -50,6 +51,8 @@ def main() -> int:
     parser = measure.argument_parser(__doc__ or "")
     parser.add_argument("--threads", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--layers", type=int, default=2, help="of 0.4 GB each")
+    parser.add_argument("--server", default="", choices=("SeaweedFS", "discarding"), help="one alone")
     parser.add_argument("--recipe", default="copies", help=argparse.SUPPRESS)
     parser.add_argument("--side", nargs=3, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -58,12 +61,15 @@ def main() -> int:
     with measure.work_directory(arguments.work) as work:
         measure.print_heading("Writing to S3", work)
         model = work / "model"
-        shape = family("llama2-7b", num_layers=2, vocab_size=64)
+        shape = family("llama2-7b", num_layers=arguments.layers, vocab_size=64)
         write_checkpoint(model, shape, fill="random", seed=1, shard_size=SHARD_BYTES)
         for server, started in (("SeaweedFS", _seaweedfs), ("discarding", _discarding)):
+            if arguments.server not in {"", server}:
+                continue
             with contextmanager(started)() as bucket:
                 _compare(arguments, server, model, bucket)
-                _print_memory(arguments, server, model, bucket)
+                if server == "discarding":
+                    _print_memory(arguments, model, bucket)
     return 0
 
 
@@ -97,14 +103,14 @@ def _compare(arguments: argparse.Namespace, server: str, model: Path, bucket: st
     )
 
 
-def _print_memory(arguments: argparse.Namespace, server: str, model: Path, bucket: str) -> None:
+def _print_memory(arguments: argparse.Namespace, model: Path, bucket: str) -> None:
     rows = []
     for recipe in RECIPES:
         _, _, peak = _measured(arguments, RUN, model, bucket, recipe=recipe)
         plan = _plan(recipe, model)
         size = sum(shard.size for shard in plan.shards)
         rows.append([recipe, len(plan.shards), measure.gigabytes(size), measure.megabytes(peak)])
-    print(f"{server}: runs by {arguments.threads} threads.\n")
+    print(f"Runs by {arguments.threads} threads.\n")
     measure.print_table(["recipe", "shards", "output", "peak memory"], rows)
 
 
@@ -121,7 +127,10 @@ def _measured(
 
 def _plan(recipe: str, model: Path) -> Plan:
     places = {"model": str(model)}
-    return plan_expansion(RECIPES[recipe], origin="recipe", places=places, shard_size=SHARD_BYTES).plan
+    layers = json.loads((model / "config.json").read_text())["num_hidden_layers"]
+    return plan_expansion(
+        RECIPES[recipe].replace("{0}", str(layers)), origin="recipe", places=places, shard_size=SHARD_BYTES
+    ).plan
 
 
 def _write(arguments: argparse.Namespace, side: str, model: str, bucket: str) -> int:
@@ -129,7 +138,9 @@ def _write(arguments: argparse.Namespace, side: str, model: str, bucket: str) ->
     uploads = S3Uploads(Address(scheme="s3", root=bucket, path="out"))
     start, processor = time.perf_counter(), time.process_time()
     if side == RUN:
-        _run(plan, uploads, arguments.threads)
+        # Compared are as many bytes read as sent; the memory of shards made together is another matter.
+        together = 0 if arguments.recipe == "copies" else MOST_TOGETHER_BYTES
+        _run(plan, uploads, arguments.threads, together=together)
     else:
         _upload(plan, uploads, arguments.threads, from_files=side == FROM_FILES, model=Path(model))
     print(time.perf_counter() - start, time.process_time() - processor)
@@ -159,7 +170,7 @@ class _Completing:
         pass
 
 
-def _run(plan: Plan, uploads: S3Uploads, threads: int) -> None:
+def _run(plan: Plan, uploads: S3Uploads, threads: int, *, together: int) -> None:
     store = S3Output(uploads.address, client=uploads.client)
     with open_sources(plan) as readers:
         run_local(
@@ -169,6 +180,7 @@ def _run(plan: Plan, uploads: S3Uploads, threads: int) -> None:
             threads=threads,
             stop=threading.Event(),
             progress=NoProgress(),
+            together=together,
         )
 
 
@@ -188,7 +200,13 @@ def _upload(plan: Plan, uploads: S3Uploads, threads: int, *, from_files: bool, m
             body = own.body
             offset = index * LEAST_PART % max(sizes[source] - LEAST_PART, 1)
             os.preadv(descriptors[source], [body], offset)
-        uploads.put_part(upload, index + 1, body if length == LEAST_PART else bytes(body[:length]))
+        uploads.client.upload_part(
+            Bucket=uploads.address.root,
+            Key=uploads.key(upload.path),
+            UploadId=upload.id,
+            PartNumber=index + 1,
+            Body=body if length == LEAST_PART else bytes(body[:length]),
+        )
 
     with ThreadPoolExecutor(threads) as pool:
         for number, shard in enumerate(plan.shards):
@@ -228,7 +246,8 @@ def _discarding() -> Iterator[str]:
     command = [sys.executable, "-m", "benchmarks.discarding_store"]
     with Popen(command, stdout=PIPE, text=True, env=measure.environment()) as process:
         assert process.stdout
-        os.environ["AWS_ENDPOINT_URL"] = process.stdout.readline().strip()
+        keys = {"AWS_ACCESS_KEY_ID": "any", "AWS_SECRET_ACCESS_KEY": "any", "AWS_REGION": "us-east-1"}
+        os.environ |= {**keys, "AWS_ENDPOINT_URL": process.stdout.readline().strip()}
         try:
             yield "discarded"
         finally:

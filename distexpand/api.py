@@ -27,6 +27,7 @@ from distexpand.findings import Finding
 from distexpand.intake.checkpoint import read_checkpoint
 from distexpand.intake.locate import default_model, locate
 from distexpand.intake.models import open_models
+from distexpand.plan.adapter_tokenizer import lint_adapter_tokenizers
 from distexpand.plan.build import build_plan
 from distexpand.plan.check import check_plan
 from distexpand.plan.layout import Layout
@@ -38,7 +39,7 @@ from distexpand.plan.survey import survey
 from distexpand.plan.transfer import transfer
 from distexpand.proof.check import prove
 from distexpand.proof.request import LoadProof
-from distexpand.recipe.canonical import ModelRef
+from distexpand.recipe.canonical import ModelRef, Recipe
 from distexpand.recipe.lint import lint_recipe
 from distexpand.recipe.lower import lower
 from distexpand.recipe.parse import parse_recipe
@@ -53,7 +54,9 @@ from distexpand.runner.place import Output, output_store
 from distexpand.runner.progress import ProgressSink
 from distexpand.runner.room import check_room, check_room_left, room_for
 from distexpand.runner.sources import check_sources, open_sources, read_side_files, source_stamps
-from distexpand.storage.address import HUB
+from distexpand.storage.address import HUB, Address
+from distexpand.storage.archive_source import ArchiveSource
+from distexpand.storage.ranges import SourceStore
 from distexpand.verify.content import (
     check_against_sources,
     check_planned_headers,
@@ -118,15 +121,17 @@ def plan_expansion(
         shard_size=shard_size,
         layout=layout,
         modules=opened.modules,
+        adapters=opened.adapters,
     )
     findings = (
         *lint_recipe(recipe, opened.layer_counts),
         *lint_sources(
             recipe, opened.models, [file for files in opened.side_files.values() for file in files]
         ),
+        *lint_adapter_tokenizers(recipe, opened.side_files),
         *built.findings,
     )
-    card = TextFile(name=CARD_NAME, text=_card(built.plan))
+    card = TextFile(name=CARD_NAME, text=_card(built.plan, recipe))
     plan = replace(built.plan, texts=(*built.plan.texts, card))
     check_plan(plan)
     return planned_from(
@@ -137,8 +142,10 @@ def plan_expansion(
     )
 
 
-def _card(plan: Plan) -> str:
-    models = tuple(dict.fromkeys(source.model for source in plan.sources))
+def _card(plan: Plan, recipe: Recipe) -> str:
+    adapters = {str(adapter) for adapter in recipe.adapters()}
+    read = dict.fromkeys(source.model for source in plan.sources)
+    models = tuple(sorted(read, key=lambda model: model in adapters))
     shown = tuple(Path(name).name if Path(name).is_absolute() else name for name in models)
     return model_card(
         title=f"{short_name(models[0])} expanded to {len(plan.layers)} layers",
@@ -344,6 +351,8 @@ def verify_output(
         return VerifyReport(differences=(damage,), checks=("structure",), tensors=0, bytes_read=0, layers=0)
     plan = plan_again(manifest, places or {}).plan if sources else None
     store = output_store(output)
+    if record:
+        _require_recordable(output, store)
     differences = list(check_structure(store, manifest))
     broken = frozenset(difference.file for difference in differences)
     progress = progress or NoProgress()
@@ -372,13 +381,23 @@ def verify_output(
     )
 
 
+def _require_recordable(output: Output, store: SourceStore) -> None:
+    """Refuse to add digests where that would damage what is there, or can't be needed."""
+    if isinstance(store, ArchiveSource):
+        raise UsageError(
+            f"{output}: --record can't change an archive", hint="Unpack it, record there, and pack it again."
+        )
+    if isinstance(output, Address) and output.scheme == HUB:
+        raise UsageError(f"{output}: --record has nothing to add: every tensor on the Hub was read when made")
+
+
 def _record(output: Output, before: Manifest, after: Manifest) -> None:
     if isinstance(output, Path):
         record_manifest(output, before, after)
         return
-    from distexpand.commit.object_recording import record_in_store  # noqa: PLC0415  # for who needs it
+    from distexpand.commit.object_recording import record_object_manifest  # noqa: PLC0415  # for who needs it
 
-    record_in_store(output, before, after)
+    record_object_manifest(output, before, after)
 
 
 def _start_reading(

@@ -31,7 +31,9 @@ from distexpand.formats.archive_index import (
     Form,
     check_places,
     encode_archive_index,
+    packed_name,
 )
+from distexpand.formats.json_text import brief
 from distexpand.intake.pins import read_whole
 from distexpand.runner.progress import ProgressSink
 from distexpand.storage.archive_source import is_archive
@@ -39,6 +41,8 @@ from distexpand.storage.ranges import RangeReader, SourceStore
 
 SMALL_BYTES = 1024 * 1024
 """Files of fewer bytes, other than weights, lie in the archive as they are: for people and tools to read."""
+
+_RENAME = "Rename the file; an archive can't hold it so."
 
 _SHELVES: dict[Form, Callable[[], Shelf]] = {Form.PLAIN: PlainShelf, Form.DENSE: DenseShelf}
 
@@ -132,21 +136,20 @@ def _checked_files(source: SourceStore, form: Form) -> dict[str, int]:
             f"{source.location}: holds an unfinished expansion",
             hint="Finish it with --resume first, or pack another directory.",
         )
-    try:
-        stand_ins = [
-            _archived(name, size, "", size, "x" * is_packed(name, size)) for name, size in files.items()
-        ]
-        index = ArchiveIndex(form=form, files=tuple(stand_ins))
-        check_places([ARCHIVE_NAME, *map(index.packed_name, index.files)], origin=source.location)
-    except CheckpointError as error:
-        raise UsageError(error.message, hint="Rename the file; an archive can't hold it so.") from None
+    _check_names(files, form, source.location)
     return files
 
 
-def _archived(name: str, size: int, digest: str, packed_size: int, index_digest: str) -> ArchivedFile:
-    return ArchivedFile(
-        name=name, size=size, digest=digest, packed_size=packed_size, index_digest=index_digest
-    )
+def _check_names(files: Mapping[str, int], form: Form, location: str) -> None:
+    names = [packed_name(name, form) if is_packed(name, size) else name for name, size in files.items()]
+    try:
+        for name in names:
+            name.encode()
+        check_places([ARCHIVE_NAME, *names], origin=location)
+    except UnicodeEncodeError:
+        raise UsageError(f"{location}: file {brief(name)}: the name isn't UTF-8", hint=_RENAME) from None
+    except CheckpointError as error:
+        raise UsageError(error.message, hint=_RENAME) from None
 
 
 class _Packer:
@@ -212,9 +215,8 @@ class _Packer:
                     self.shelf.place(frame.key, frame.parts)
                 progress.advance(len(frame.raw))
                 self._buffers.give_back(frame.raw)
-            reader = self._open.pop(number)
-            reader.check_unchanged()
-            reader.close()
+            self._open[number].check_unchanged()
+            self._open.pop(number).close()
             index_digest = self.shelf.end()
             container.finish()
         self.shared += container.shared
@@ -229,7 +231,13 @@ class _Packer:
 
     def _note(self, number: int, digest: str, packed_size: int, index_digest: str) -> None:
         name = self._names[number]
-        self.done[name] = _archived(name, self._files[name], digest, packed_size, index_digest)
+        self.done[name] = ArchivedFile(
+            name=name,
+            size=self._files[name],
+            digest=digest,
+            packed_size=packed_size,
+            index_digest=index_digest,
+        )
 
 
 def _changed(source: SourceStore, name: str) -> CheckpointError:

@@ -8,6 +8,7 @@ import sys
 import click
 
 from distexpand import __version__
+from distexpand.cli.adapter_command import adapter_command
 from distexpand.cli.archive_commands import pack_command, unpack_command
 from distexpand.cli.batch_command import batch_command
 from distexpand.cli.clean_command import clean_command
@@ -45,6 +46,7 @@ for _command in (
     inspect_command,
     init_command,
     trainable_command,
+    adapter_command,
     demo_command,
 ):
     cli.add_command(_command)

@@ -16,8 +16,8 @@ from distexpand.cluster.package_digest import package_digest
 from distexpand.cluster.task import OrderedSource, node_name
 from distexpand.errors import DistexpandError
 from distexpand.intake.pins import pin_of, read_range
-from distexpand.storage.opening import open_store
-from distexpand.storage.ranges import RangeReader
+from distexpand.storage.opening import open_stores
+from distexpand.storage.ranges import RangeReader, SourceStore
 
 MARKER_NAME = "driver"
 LIBRARIES = ("numpy", "torch", "xxhash", "zstandard")
@@ -79,8 +79,6 @@ def look_around(folder: str, mark: str, sources: tuple[OrderedSource, ...]) -> N
     free = None
     with suppress(OSError):
         free = shutil.disk_usage(folder).free
-    with ThreadPoolExecutor(_THREADS) as pool:
-        views = tuple(pool.map(_view, sources))
     return NodeView(
         node=node_name(),
         host=socket.gethostname(),
@@ -89,7 +87,7 @@ def look_around(folder: str, mark: str, sources: tuple[OrderedSource, ...]) -> N
         read_problem=unread,
         write_problem=unwritten,
         free=free,
-        sources=views,
+        sources=_views(sources),
     )
 
 
@@ -109,14 +107,24 @@ def own_versions() -> Versions:
 
 def sample_sources(sources: tuple[OrderedSource, ...]) -> tuple[str, ...]:
     """Return a digest of a few pieces of each file: other weights under the same header show in it."""
+    stores = open_stores(source.location for source in sources)
     with ThreadPoolExecutor(_THREADS) as pool:
-        return tuple(pool.map(_sample, sources))
+        return tuple(pool.map(lambda source: _sample(stores[source.location], source), sources))
 
 
-def _view(source: OrderedSource) -> SourceView:
+def _views(sources: tuple[OrderedSource, ...]) -> tuple[SourceView, ...]:
+    try:
+        stores = open_stores(source.location for source in sources)
+    except DistexpandError as error:
+        return tuple(SourceView(problem=error.message) for _ in sources)
+    with ThreadPoolExecutor(_THREADS) as pool:
+        return tuple(pool.map(lambda source: _view(stores[source.location], source), sources))
+
+
+def _view(store: SourceStore, source: OrderedSource) -> SourceView:
     origin = f"{source.location}/{source.path}"
     try:
-        reader = open_store(source.location).open(source.path)
+        reader = store.open(source.path)
         try:
             if reader.size != source.size:
                 return SourceView(problem=f"{origin}: has {reader.size:,} bytes, planned {source.size:,}")
@@ -129,8 +137,8 @@ def _view(source: OrderedSource) -> SourceView:
         return SourceView(problem=error.message)
 
 
-def _sample(source: OrderedSource) -> str:
-    reader = open_store(source.location).open(source.path)
+def _sample(store: SourceStore, source: OrderedSource) -> str:
+    reader = store.open(source.path)
     try:
         return _sampled(reader)
     finally:

@@ -4,6 +4,10 @@ Every commit names the commit that it follows; the Hub refuses it if the branch
 has moved. So of two runs that write one branch, one is told. An answer that was
 lost says nothing of whether the commit was made, and the same commit made again
 is refused as well: so what the branch holds then is asked whether it is ours.
+
+An error that is raised here doesn't say that nothing was made: a request may be
+carried out after we gave up on it, and a server may say that it is busy when it
+has done the work. Who commits again afterwards has to look for that.
 """
 
 import time
@@ -13,15 +17,18 @@ from typing import Any
 from distexpand.errors import OutputTakenError
 from distexpand.storage.hub_asking import ATTEMPTS, seconds_to_wait
 from distexpand.storage.hub_client import set_time_limits
-from distexpand.storage.hub_errors import hub_error, is_passing, library_failures, root_error, status_of
+from distexpand.storage.hub_errors import hub_error, is_passing, root_error, status_of
 from distexpand.storage.hub_repository import HubRepository
 
 TOO_MANY = 429
-_GONE_OR_MOVED = frozenset({404, 412})
+_GONE = 404
+_MOVED = 412
 
 
 class BranchMovedError(OutputTakenError):
-    """Somebody else has committed to the branch, or deleted it."""
+    """There is another commit on the branch, `head`, than the one to follow; or no branch any more."""
+
+    head: str | None = None
 
 
 def commit_once(
@@ -45,28 +52,34 @@ def commit_once(
 
     Raises:
         BranchMovedError: the branch isn't at `parent`.
-        HubError: the Hub refused, or stayed out of reach. That it takes no more commits for now, so
-            many being allowed an hour, is told at once (`TOO_MANY`).
+        HubError: the Hub refused, or stayed out of reach; the commit may have been made even so. That
+            the Hub takes no more for now, so many being allowed an hour, is told at once (`TOO_MANY`).
     """
     for attempt in range(ATTEMPTS):
         set_time_limits()
         try:
             return _sent(repository, branch, operations, parent, message)
-        except library_failures() as error:
+        except Exception as error:  # noqa: BLE001  # whatever the client raises, also of its own bugs
             failed = error
         status = status_of(root_error(failed))
-        if status != TOO_MANY and (status in _GONE_OR_MOVED or is_passing(failed)):
+        # A branch that is said to have moved, and shows no other commit, will show it soon.
+        passing = is_passing(failed) or status == _MOVED
+        if status == _GONE or (passing and status != TOO_MANY):
             head = repository.branches().get(branch)
             if head is not None and head != parent and is_ours(head):
                 return head
             if head != parent:
-                raise BranchMovedError(
-                    f"{repository.place}: branch {branch} has moved since it was looked at"
-                )
-        if status == TOO_MANY or attempt + 1 == ATTEMPTS or not is_passing(failed):
+                raise _moved(repository, branch, head)
+        if status == TOO_MANY or attempt + 1 == ATTEMPTS or not passing:
             raise hub_error(failed, repository.place, repository.name)
         time.sleep(seconds_to_wait(failed, attempt))
     raise AssertionError
+
+
+def _moved(repository: HubRepository, branch: str, head: str | None) -> BranchMovedError:
+    error = BranchMovedError(f"{repository.place}: branch {branch} has moved since it was looked at")
+    error.head = head
+    return error
 
 
 def _sent(

@@ -23,7 +23,7 @@ from distexpand.commit.files import remove, size_of
 from distexpand.commit.hub_opening import open_run
 from distexpand.commit.hub_publish import publish
 from distexpand.commit.hub_quota import once_allowed, unless_too_many
-from distexpand.commit.hub_run import RunBranch, SentShard, receipt_addition, run_branches
+from distexpand.commit.hub_run import RunBranch, SentShard, read_state, receipt_addition, run_branches
 from distexpand.commit.hub_upload import Upload, offers_xet, send_file
 from distexpand.commit.manifest import MANIFEST_NAME
 from distexpand.commit.output_files import manifest_text, require_shards, small_files
@@ -210,19 +210,27 @@ class HubCommitter:
 
 
 def clean_hub_output(address: Address) -> tuple[str, ...]:
-    """Delete the branches of a repository's unfinished runs; return their names.
+    """Delete the branches of runs for this target that are over; return their names.
 
-    A run that is at work ends with its next commit. Finished outputs aren't touched.
+    An unfinished run's branch holds its finished shards, and stays: `--resume` goes on with it,
+    `--overwrite` starts anew.
 
     Raises:
         UsageError: the address isn't that of a repository.
         StorageError: the Hub refused or stayed out of reach.
     """
     repository = _repository(address)
-    names = tuple(sorted(run_branches(repository.branches())))
-    for name in names:
-        repository.delete_branch(name)
-    return names
+    branches, target = repository.branches(), address.revision or MAIN
+    if target not in branches or MANIFEST_NAME not in repository.at(branches[target]).files:
+        return ()
+    over = []
+    for name, commit in sorted(run_branches(branches).items()):
+        state = read_state(repository, commit)
+        # One that is to replace what is there isn't over, though there is a manifest.
+        if state is not None and state.target == target and not state.overwrites:
+            repository.delete_branch(name)
+            over.append(name)
+    return tuple(over)
 
 
 def _repository(address: Address) -> HubRepository:

@@ -67,7 +67,7 @@ def open_run(
         )
     found = repository.at(branches[target])
     opening = _Opening(repository=repository, plan=plan, target=target, found=found, told=told)
-    return opening.open(mode, run_branches(branches))
+    return opening.open(mode, opening.runs_for_target(run_branches(branches)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +79,15 @@ class _Opening:
     target: str
     found: Snapshot
     told: Callable[[str], None]
+
+    def runs_for_target(self, named: Mapping[str, str]) -> dict[str, str]:
+        """Return those branches that hold a run for this target, and the plan's own whatever it holds."""
+        own, runs = branch_of(self.plan), {}
+        for branch, commit in named.items():
+            state = None if branch == own else read_state(self.repository, commit)
+            if branch == own or (state is not None and state.target == self.target):
+                runs[branch] = commit
+        return runs
 
     def open(self, mode: OutputMode, runs: Mapping[str, str]) -> OpenedRun:
         """Open it, `runs` being the branches of unfinished runs."""

@@ -13,7 +13,7 @@ from distexpand.commit.manifest import MANIFEST_NAME
 from distexpand.errors import OutputError
 from distexpand.plan.model import Plan
 from distexpand.storage.hub_client import hub_library
-from distexpand.storage.hub_repository import HubRepository, Snapshot
+from distexpand.storage.hub_repository import HubFile, HubRepository, Snapshot
 
 _LOOKS = 3
 _MESSAGE = "Add an expanded model, made by distexpand"
@@ -24,13 +24,16 @@ def publish(repository: HubRepository, run: RunBranch, plan: Plan, files: Mappin
 
     Raises:
         OutputTakenError: the target doesn't stand still.
-        OutputError: what is there afterwards isn't what was sent.
+        OutputError: the run's branch lacks shards, or what is there afterwards isn't what was sent.
         UsageError: somebody has put files into the target since the run was begun.
         HubError: the Hub refused or stayed out of reach.
     """
     names = {shard.name for shard in plan.shards} | files.keys()
+    shards = _sent_shards(repository, run, plan)
     for look in range(_LOOKS):
         found = repository.at(run.state.target)
+        if _is_made(repository, run, found, files[MANIFEST_NAME]) and not _wrong(found, shards, names):
+            return
         obsolete = _obsolete(repository, run, found)
         try:
             made = commit_once(
@@ -39,14 +42,14 @@ def publish(repository: HubRepository, run: RunBranch, plan: Plan, files: Mappin
                 _operations(run, plan, files, [name for name in obsolete if name not in names]),
                 parent=found.commit,
                 message=_MESSAGE,
-                is_ours=lambda commit: _holds(repository, commit, files[MANIFEST_NAME]),
+                is_ours=lambda commit: _holds(repository, repository.at(commit), files[MANIFEST_NAME]),
             )
         except BranchMovedError:
             # Somebody wrote to it just now; whether that is in the way is looked at again.
             if look + 1 == _LOOKS:
                 raise
         else:
-            _require_whole(repository, run, plan, made, names)
+            _require_whole(repository, made, shards, names)
             return
 
 
@@ -71,18 +74,41 @@ def _operations(run: RunBranch, plan: Plan, files: Mapping[str, bytes], obsolete
     ]
 
 
-def _holds(repository: HubRepository, commit: str, manifest: bytes) -> bool:
-    found = repository.at(commit)
-    return MANIFEST_NAME in found.files and repository.read(MANIFEST_NAME, commit) == manifest
+def _sent_shards(repository: HubRepository, run: RunBranch, plan: Plan) -> dict[str, HubFile]:
+    """Return the shards that are on the run's branch, which has to hold them all."""
+    found = repository.at(run.head).files
+    sizes = {shard.name: shard.size for shard in plan.shards}
+    missing = [name for name, size in sizes.items() if name not in found or found[name].size != size]
+    if missing:
+        raise OutputError(
+            f"{repository.place}: branch {run.name} lacks {missing[0]}, which was committed to it "
+            f"({len(missing)} such shards)",
+            hint="Go on with --resume, which makes again what isn't there.",
+        )
+    return {name: found[name] for name in sizes}
+
+
+def _is_made(repository: HubRepository, run: RunBranch, found: Snapshot, manifest: bytes) -> bool:
+    """Whether the last commit was made when it was tried before, though the Hub said otherwise or nothing."""
+    return found.commit != run.state.begun_at and _holds(repository, found, manifest)
+
+
+def _holds(repository: HubRepository, found: Snapshot, manifest: bytes) -> bool:
+    return MANIFEST_NAME in found.files and repository.read(MANIFEST_NAME, found.commit) == manifest
+
+
+def _wrong(found: Snapshot, shards: Mapping[str, HubFile], names: set[str]) -> set[str]:
+    """Return what isn't there of all names, or isn't the shard that was sent."""
+    return (names - found.files.keys()) | {
+        name for name, sent in shards.items() if found.files.get(name) != sent
+    }
 
 
 def _require_whole(
-    repository: HubRepository, run: RunBranch, plan: Plan, commit: str, names: set[str]
+    repository: HubRepository, commit: str, shards: Mapping[str, HubFile], names: set[str]
 ) -> None:
     """Check that the Hub did what it was asked: nothing left out, every shard the one that was sent."""
-    sent, found = repository.at(run.head).files, repository.at(commit).files
-    wrong = names - found.keys()
-    wrong |= {shard.name for shard in plan.shards if found.get(shard.name) != sent[shard.name]}
+    wrong = _wrong(repository.at(commit), shards, names)
     if wrong:
         raise OutputError(
             f"{repository.place}: the Hub has {min(wrong)} not as it was sent ({len(wrong)} such files)",

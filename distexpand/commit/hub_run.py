@@ -2,12 +2,15 @@
 
 A branch beside the target holds everything unfinished, so that a run can be
 resumed from any machine and nothing of it shows before it is finished. Each
-commit names the one that it follows and says in `run.json` of which run it is
-the how manieth; so a run that another one took over finds out with its next
-commit, and one whose answer was lost recognises its own.
+commit names the one that it follows and says in `run.json` of which run it is,
+and the how manieth that this run tried to make; so a run that another one took
+over finds out with its next commit, and one whose answer was lost recognises its
+own. A commit that was given up has its number too: it may have been made, and
+holds less than the next one.
 """
 
 import json
+import re
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -29,20 +32,23 @@ from distexpand.storage.local import WORK_DIRECTORY
 
 BRANCH_PREFIX = "distexpand-"
 _DIGITS = 12
+_RUN_NAME = re.compile(rf"{BRANCH_PREFIX}[0-9a-f]{{{_DIGITS}}}")
 _PLAN = f"{WORK_DIRECTORY}/plan"
 _RUN = f"{WORK_DIRECTORY}/run.json"
 _SOURCES = f"{WORK_DIRECTORY}/sources.json"
 _RECEIPTS = f"{WORK_DIRECTORY}/receipts/"
 _READERS = 8
+_LOOKS = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunState:
     """Of which run a branch is, and how far it is.
 
-    `key` is another one each time that the branch is taken over, `step` counts the commits under
-    it. `target` is the branch that is to hold the output, and `begun_at` its commit when the run
-    was begun; `overwrites` says whether what the target held then may be replaced.
+    `key` is another one each time that the branch is taken over, `step` counts the commits that
+    were tried under it, those given up included. `target` is the branch that is to hold the output,
+    and `begun_at` its commit when the run was begun; `overwrites` says whether what the target held
+    then may be replaced.
     """
 
     key: str
@@ -66,8 +72,8 @@ def branch_of(plan: Plan) -> str:
 
 
 def run_branches(branches: Mapping[str, str]) -> dict[str, str]:
-    """Return those branches that belong to runs."""
-    return {name: commit for name, commit in branches.items() if name.startswith(BRANCH_PREFIX)}
+    """Return those branches that have the name of a run's; what they hold says whether they are one."""
+    return {name: commit for name, commit in branches.items() if _RUN_NAME.fullmatch(name)}
 
 
 class RunBranch:
@@ -87,27 +93,55 @@ class RunBranch:
         self.state = state
         self._repository = repository
         self._told = told
+        self._tried: list[tuple[str, bytes]] | None = None
 
     def commit(self, message: str, operations: Sequence[Any]) -> None:
-        """Add a commit to the branch.
+        """Add a commit of additions to the branch.
 
         Raises:
             OutputTakenError: another run has taken it over or deleted it.
             HubError: the Hub refused, takes no more commits for now, or stayed out of reach.
         """
-        state = replace(self.state, step=self.state.step + 1)
-        try:
-            self.head = commit_once(
-                self._repository,
-                self.name,
-                [*operations, addition(_RUN, json.dumps(asdict(state)).encode())],
-                parent=self.head,
-                message=message,
-                is_ours=lambda commit: read_state(self._repository, commit) == state,
-            )
-        except BranchMovedError:
+        tried = [(operation.path_in_repo, operation.upload_info.sha256) for operation in operations]
+        # What is tried again isn't something else: if it was made, that was it.
+        if tried != self._tried:
+            self.state = replace(self.state, step=self.state.step + 1)
+        self._tried = tried
+        for _ in range(_LOOKS):
+            try:
+                self.head = self._committed(message, operations)
+            except BranchMovedError as moved:
+                self.head = self._given_up(moved.head)
+            else:
+                self._tried = None
+                return
+        raise taken_over(self._repository.place)
+
+    def _committed(self, message: str, operations: Sequence[Any]) -> str:
+        """Return the commit that was made of the operations and the state, exactly these."""
+        state = self.state
+        return commit_once(
+            self._repository,
+            self.name,
+            [*operations, addition(_RUN, json.dumps(asdict(state)).encode())],
+            parent=self.head,
+            message=message,
+            is_ours=lambda commit: read_state(self._repository, commit) == state,
+        )
+
+    def _given_up(self, head: str | None) -> str:
+        """Return the commit that is on the branch instead, if it is an earlier try of this run.
+
+        All of those follow the commit that this run knew last: there is one at most.
+
+        Raises:
+            OutputTakenError: it is another run's, or the branch was deleted.
+            HubError: it can't be read.
+        """
+        state = read_state(self._repository, head) if head is not None else None
+        if head is None or state is None or state.key != self.state.key:
             raise taken_over(self._repository.place) from None
-        self.state = state
+        return head
 
     def begin(self, plan: Plan, texts: Mapping[str, bytes]) -> None:
         """Make the first commit of a run: its plan, and texts whose faults are to show before its end.

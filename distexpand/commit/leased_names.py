@@ -25,6 +25,10 @@ class LeasedNames:
         self._names = names
         self._lease = lease
 
+    def hasty(self) -> "LeasedNames":
+        """Return the same, but giving up soon, for what is only nice to have."""
+        return LeasedNames(self._files.hasty(), self._names.hasty(), self._lease)
+
     def require_whole(self, receipt: Receipt) -> None:
         """Check that what a receipt names is in the store, under no name yet.
 

@@ -36,7 +36,7 @@ from distexpand.commit.own_files import names_of_plan
 from distexpand.commit.stamps import SourceStamp, decode_stamps, encode_stamps, require_same_sources
 from distexpand.commit.work_directory import NOTICE_NAME
 from distexpand.engine.receipt import Receipt
-from distexpand.errors import DistexpandError, OutputError, StorageError
+from distexpand.errors import DistexpandError, OutputError
 from distexpand.plan.model import Plan
 from distexpand.storage.address import Address
 from distexpand.storage.local import LocalOutput
@@ -73,8 +73,9 @@ class ObjectCommitter:
             plan: to execute.
             mode: what may be there.
             scratch: where shards are put together, for stores that they can't be streamed to.
-            shares: whether the store may copy bytes from sources that lie in it; tensors that it
-                copies have no digests then, as those that share blocks on a disk.
+            shares: whether the store may copy bytes from sources that lie in it, and duplicates from
+                shards that are whole; tensors of which nothing was read have no digests then, as
+                those that share blocks on a disk.
             run: as for the lease, like those that follow.
             wait: seconds.
             told: gets lines for people.
@@ -217,10 +218,12 @@ class ObjectCommitter:
         with self._scratch:
             if lease is None:
                 return
+            # The store may be what failed, or the user may be waiting.
+            lease.hurry()
             try:
                 if self._sweeps and not self.finished:
                     with suppress(DistexpandError):
-                        self._names.clear(names_of_plan(self.plan), keep=self._journalled)
+                        self._names.hasty().clear(names_of_plan(self.plan), keep=self._journalled)
             finally:
                 lease.close()
 
@@ -228,7 +231,4 @@ class ObjectCommitter:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        if isinstance(exception[1], StorageError):
-            # Attempts have been dropped as far as the store answered; it needn't be asked for more now.
-            self._sweeps = False
         self.close()

@@ -13,7 +13,6 @@ same moment are told apart by looking again; that is noticed and said.
 """
 
 import contextlib
-import json
 import math
 import os
 import secrets
@@ -21,25 +20,23 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
-from enum import StrEnum
+from dataclasses import dataclass, replace
 
+from distexpand.commit.object_lease_record import (
+    LEASE_PATH,
+    LeaseRecord,
+    LeaseState,
+    decode_lease,
+    encode_lease,
+    key_of,
+    read_lease,
+    state_of,
+)
 from distexpand.errors import OutputTakenError, StorageError
-from distexpand.formats.json_record import record
 from distexpand.storage.address import Address
-from distexpand.storage.local import WORK_DIRECTORY
 from distexpand.storage.object_files import ObjectFiles, Stored
 
 _LOOKS = 3
-LEASE_PATH = f"{WORK_DIRECTORY}/lease.json"
-
-
-class LeaseState(StrEnum):
-    """Held; let go of, for the next one to go on; or over, when everything of the run is being removed."""
-
-    HELD = "held"
-    RELEASED = "released"
-    OVER = "over"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,24 +46,6 @@ class Pace:
     beat: float = 4.0
     look: float = 1.0
     patience: float = 20.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LeaseRecord:
-    """Who holds an output: a key of its own, how people find it, and its run's folder."""
-
-    key: str
-    host: str
-    pid: int
-    run: str
-    folder: str
-    state: str = LeaseState.HELD
-    beat: int = 0
-
-    @property
-    def words(self) -> str:
-        """How a person would look for it."""
-        return f"{self.run or 'process ' + str(self.pid)} on {self.host}"
 
 
 class ObjectLease:
@@ -100,7 +79,7 @@ class ObjectLease:
         """
         if not self._lost:
             found = self._files.read(LEASE_PATH)
-            self._lost = found is None or _key(found) != self._own.key
+            self._lost = found is None or key_of(found) != self._own.key
         if self._lost:
             raise taken_over(self._files.address)
 
@@ -130,6 +109,10 @@ class ObjectLease:
             StorageError: it can't be removed.
         """
         self._files.remove([LEASE_PATH])
+
+    def hurry(self) -> None:
+        """Give up soon from now on, as what follows is only nice to have."""
+        self._files = self._files.hasty()
 
     def close(self) -> None:
         """Let go; the next one needn't wait."""
@@ -166,9 +149,9 @@ class ObjectLease:
         """
         for _ in range(_LOOKS):
             found = self._files.read(LEASE_PATH)
-            if found is None or _key(found) != self._own.key:
+            if found is None or key_of(found) != self._own.key:
                 return False
-            if self._files.replace(LEASE_PATH, _encoded(after), found.version) is not None:
+            if self._files.replace(LEASE_PATH, encode_lease(after), found.version) is not None:
                 return True
         return False
 
@@ -213,16 +196,6 @@ def take(
             told = None
 
 
-def read_lease(files: ObjectFiles) -> LeaseRecord | None:
-    """Return the lease, or nothing if there is none or it is damaged.
-
-    Raises:
-        StorageError: it can't be read.
-    """
-    found = files.read(LEASE_PATH)
-    return _decoded(found) if found else None
-
-
 def taken_over(address: Address) -> OutputTakenError:
     """Return the error of a run that has lost its output to another one."""
     return OutputTakenError(
@@ -246,7 +219,7 @@ def _taken(
     pace: Pace,
 ) -> ObjectLease | None:
     """Try to take the lease that was found; nothing if another run was faster."""
-    before = _decoded(found) if found else None
+    before = decode_lease(found) if found else None
     own = LeaseRecord(
         key=secrets.token_hex(8),
         host=socket.gethostname(),
@@ -255,32 +228,32 @@ def _taken(
         folder=before.folder if before else folder or new_folder(),
     )
     if found is None:
-        version = files.create(LEASE_PATH, _encoded(own))
+        version = files.create(LEASE_PATH, encode_lease(own))
     else:
-        version = files.replace(LEASE_PATH, _encoded(own), found.version)
+        version = files.replace(LEASE_PATH, encode_lease(own), found.version)
     if version is None:
         return None
     second = replace(own, beat=own.beat + 1)
-    if files.create(LEASE_PATH, _encoded(second)) is None:
+    if files.create(LEASE_PATH, encode_lease(second)) is None:
         return ObjectLease(files, own, pace=pace)
     if told is not None:
         told(f"{files.address}: this store ignores conditions: let only one run write this output at a time")
     time.sleep(2 * pace.look)
     now = files.read(LEASE_PATH)
-    if now is None or _key(now) != own.key:
+    if now is None or key_of(now) != own.key:
         return None
     return ObjectLease(files, second, pace=pace)
 
 
 def _is_alive(files: ObjectFiles, found: Stored, pace: Pace) -> bool:
     """Whether the holder of a lease gives signs of life; looks are counted, as storage may stall them."""
-    if _state(found) == LeaseState.RELEASED:
+    if state_of(found) == LeaseState.RELEASED:
         return False
     for _ in range(math.ceil(pace.patience / pace.look)):
         time.sleep(pace.look)
         now = files.read(LEASE_PATH)
         if now is None or now.raw != found.raw:
-            return now is not None and _state(now) != LeaseState.RELEASED
+            return now is not None and state_of(now) != LeaseState.RELEASED
     return False
 
 
@@ -290,24 +263,3 @@ def _refusal(address: Address, holder: LeaseRecord | None) -> OutputTakenError:
         f"{address}: another run is writing this output{who}",
         hint="Wait for it to end, or choose another output.",
     )
-
-
-def _encoded(lease: LeaseRecord) -> bytes:
-    return json.dumps(asdict(lease)).encode()
-
-
-def _decoded(found: Stored) -> LeaseRecord | None:
-    try:
-        return record(LeaseRecord, json.loads(found.raw))
-    except (TypeError, ValueError, RecursionError):
-        return None
-
-
-def _key(found: Stored) -> str:
-    lease = _decoded(found)
-    return lease.key if lease else ""
-
-
-def _state(found: Stored) -> str:
-    lease = _decoded(found)
-    return lease.state if lease else ""

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from distexpand.commit.manifest import MANIFEST_NAME, Manifest, decode_manifest
-from distexpand.commit.object_lease import LEASE_PATH, read_lease
+from distexpand.commit.object_lease_record import LEASE_PATH, read_lease
 from distexpand.commit.object_work import ObjectWork, read_obsolete, read_receipts, stored_plan
 from distexpand.commit.own_files import (
     OwnFile,

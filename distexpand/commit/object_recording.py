@@ -1,12 +1,13 @@
-"""Give a finished output in an object store the digests that its manifest lacks (see `recording`)."""
+"""Give a finished output in an object store the digests that its manifest lacks, as `recording` does here."""
 
 from distexpand.commit.manifest import MANIFEST_NAME, Manifest, encode_manifest
+from distexpand.commit.object_occupied import look
 from distexpand.errors import OutputError
 from distexpand.storage.address import Address
 from distexpand.storage.object_files import ObjectFiles
 
 
-def record_in_store(address: Address, before: Manifest, after: Manifest) -> None:
+def record_object_manifest(address: Address, before: Manifest, after: Manifest) -> None:
     """Replace an output's manifest at once, if it is still the one that was verified.
 
     Raises:
@@ -15,10 +16,10 @@ def record_in_store(address: Address, before: Manifest, after: Manifest) -> None
     """
     files = ObjectFiles(address)
     found = files.read(MANIFEST_NAME)
-    same = found is not None and found.raw == encode_manifest(before)
     if (
         found is None
-        or not same
+        or found.raw != encode_manifest(before)
+        or look(files).work is not None
         or files.replace(MANIFEST_NAME, encode_manifest(after), found.version) is None
     ):
         raise OutputError(

@@ -13,7 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 
-from distexpand.commit.object_lease import LEASE_PATH, ObjectLease
+from distexpand.commit.object_lease import ObjectLease
+from distexpand.commit.object_lease_record import LEASE_PATH
 from distexpand.commit.work_directory import NOTICE_NAME, NOTICE_TEXT
 from distexpand.engine.receipt import Receipt, decode_receipt, encode_receipt
 from distexpand.errors import CheckpointError, UsageError

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Mapping
 
 from distexpand.commit.index_text import index_text
+from distexpand.commit.known_digests import with_known_digests
 from distexpand.commit.manifest import encode_manifest, make_manifest
 from distexpand.engine.receipt import Receipt
 from distexpand.errors import OutputError, UsageError
@@ -22,7 +23,8 @@ def small_files(plan: Plan, side_files: Mapping[str, bytes]) -> dict[str, bytes]
 def manifest_text(plan: Plan, receipts: Mapping[str, Receipt], files: Mapping[str, bytes]) -> bytes:
     """Return the manifest of an output whose shards and small files are all there."""
     digests = {name: hashlib.sha256(raw).hexdigest() for name, raw in files.items()}
-    return encode_manifest(make_manifest(plan, receipts.values(), digests))
+    known = with_known_digests(plan, receipts)
+    return encode_manifest(make_manifest(plan, known.values(), digests))
 
 
 def require_shards(plan: Plan, receipts: Mapping[str, Receipt], *, output: str) -> None:
@@ -45,5 +47,6 @@ def require_same(same: bool, *, output: str) -> None:
     if not same:
         raise UsageError(
             f"{output}: was begun with another plan (recipe, sources, shard size or layout differ)",
-            hint="Call with the same recipe and options, or use --overwrite to start anew.",
+            hint="Call with the same recipe and options, or use --overwrite to start anew. A model of the "
+            "Hub whose branch has moved since is named with the commit that it had: org/model@COMMIT.",
         )

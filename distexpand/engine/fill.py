@@ -12,6 +12,7 @@ from distexpand.engine.buffers import PAGE_BYTES, block_buffer
 from distexpand.engine.gather import fill_gather
 from distexpand.engine.kept import KeptMemory
 from distexpand.engine.low_rank import LowRankAdder
+from distexpand.engine.row_lengths import RowLengthSetter
 from distexpand.engine.scratch import Scratch
 from distexpand.engine.transforms import apply_transform
 from distexpand.plan.digest_layout import PIECE_BYTES, piece_digest, zeros_digest
@@ -69,6 +70,7 @@ class Workspace:
         self.kept = KeptMemory()
         self.scratch = Scratch()
         self.low_rank = LowRankAdder(self.scratch)
+        self.row_lengths = RowLengthSetter()
         self.begin(0)
 
     def begin(self, offset: int) -> None:
@@ -219,7 +221,8 @@ def _transform(operation: Elementwise, base: int, readers: Readers, workspace: W
         target = workspace.buffer[offset - base : offset - base + step.length]
         inputs = [target] if in_place else _read_inputs(step, readers, workspace)
         if isinstance(step, AddLowRank):
-            workspace.low_rank.add(step, inputs[0], target, readers)
+            adder = workspace.low_rank if step.magnitude is None else workspace.row_lengths
+            adder.add(step, inputs[0], target, readers)
         else:
             apply_transform(step, inputs, target, workspace.scratch)
 

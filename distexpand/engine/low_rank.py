@@ -21,10 +21,11 @@ from typing import Any, Self
 from distexpand.engine.quiet_nan import settle_nan
 from distexpand.engine.rounding import rounded_once
 from distexpand.engine.scratch import Scratch
-from distexpand.engine.torch_library import require_numpy, require_torch, torch_dtype
+from distexpand.engine.thin_matrices import HeldRight, Right, exact_sums, read_left
+from distexpand.engine.torch_library import require_torch, torch_dtype
 from distexpand.formats.dtypes import DType
-from distexpand.plan.operations import AddLowRank, Term
-from distexpand.storage.ranges import RangeReader, Readers
+from distexpand.plan.operations import AddLowRank
+from distexpand.storage.ranges import Readers
 
 TILE_ELEMENTS = 1 << 18
 """Elements of the result that are made at a time, so that intermediates stay in the processor's cache."""
@@ -34,16 +35,6 @@ FACTOR_ELEMENTS = 1 << 18
 
 _TOO_LARGE = 2.0**120
 """Deltas that may reach this are computed by the definition, as a float32 may overflow on the way."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Right:
-    """The factor of which each row needs all: (rank, columns) in float64, and its longest column's length."""
-
-    reader: RangeReader
-    identity: tuple[Term, int, int, bool]
-    values: Any
-    length: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +81,7 @@ class LowRankAdder:
 
     def __init__(self, scratch: Scratch) -> None:
         self._scratch = scratch
-        self._right: _Right | None = None
+        self._right = HeldRight()
 
     def add(self, operation: AddLowRank, weight: memoryview, target: memoryview, readers: Readers) -> None:
         """Compute the operation's output bytes from those of W, which may be the target itself.
@@ -102,12 +93,12 @@ class LowRankAdder:
         torch = require_torch()
         weights = torch.frombuffer(weight, dtype=torch_dtype(operation.term.dtype))
         result = torch.frombuffer(target, dtype=torch_dtype(operation.target))
-        right = self._held(operation, readers)
+        right = self._right.of(operation, readers)
         made, columns = operation.made_rows, operation.columns
         at_once = max(1, FACTOR_ELEMENTS // operation.rank)
         for first in range(made.start, made.stop, at_once):
             rows = range(first, min(first + at_once, made.stop))
-            factors = _factors(operation, _read_left(operation, rows, readers[operation.left.source]), right)
+            factors = _factors(operation, read_left(operation, rows, readers[operation.left.source]), right)
             begin = max(rows.start * columns, operation.skipped)
             end = min(rows.stop * columns, operation.skipped + len(result))
             for row, count, column, width in _tiles(begin, end, columns):
@@ -117,22 +108,6 @@ class LowRankAdder:
                 self._add_tile(operation, making, weights[part], result[part])
         settle_nan(result, operation.target)
 
-    def _held(self, operation: AddLowRank, readers: Readers) -> _Right:
-        """Return the right factor, read unless it is the one before."""
-        term, reader = operation.right, readers[operation.right.source]
-        identity = (term, operation.rank, operation.columns, operation.transposed)
-        held = self._right
-        if held is None or held.reader is not reader or held.identity != identity:
-            values = _read(reader, term, term.source_offset, operation.rank * operation.columns)
-            if operation.transposed:
-                values = values.view(operation.columns, operation.rank).T
-            else:
-                values = values.view(operation.rank, operation.columns)
-            length = require_torch().linalg.vector_norm(values, dim=0).max().item()
-            held = _Right(reader=reader, identity=identity, values=values, length=length)
-            self._right = held
-        return held
-
     def _add_tile(self, operation: AddLowRank, factors: _Factors, weights: Any, result: Any) -> None:
         """Make whole rows, or a part of one, of the result."""
         if factors.precision is None:
@@ -140,7 +115,7 @@ class LowRankAdder:
             result.copy_(_defined(operation, factors, weights, every))
             return
         low, high = self._propose(factors, factors.precision, weights, torch_dtype(operation.target))
-        doubtful = _different(low, high, operation.target)
+        doubtful = different(low, high, operation.target)
         made = _defined(operation, factors, weights, doubtful)  # before W is overwritten, if it is in place
         result.copy_(low)
         result[doubtful] = made
@@ -179,24 +154,7 @@ def _tiles(begin: int, end: int, columns: int) -> Iterator[tuple[int, int, int, 
         begin += count * width
 
 
-def _read_left(operation: AddLowRank, rows: range, reader: RangeReader) -> Any:
-    """Return the left factor's rows that make these rows of the result, (rows, rank) in float64."""
-    term, rank = operation.left, operation.rank
-    size = term.dtype.bits // 8
-    if not operation.transposed:
-        offset = term.source_offset + rows.start * rank * size
-        return _read(reader, term, offset, len(rows) * rank).view(len(rows), rank)
-    starts = (term.source_offset + (number * operation.rows + rows.start) * size for number in range(rank))
-    return require_torch().stack([_read(reader, term, start, len(rows)) for start in starts], dim=1)
-
-
-def _read(reader: RangeReader, term: Term, offset: int, count: int) -> Any:
-    raw = bytearray(count * term.dtype.bits // 8)
-    reader.read_into(offset, memoryview(raw))
-    return require_torch().frombuffer(raw, dtype=torch_dtype(term.dtype)).double()
-
-
-def _factors(operation: AddLowRank, left: Any, right: _Right) -> _Factors:
+def _factors(operation: AddLowRank, left: Any, right: Right) -> _Factors:
     """Return what makes the rows of a left factor, ready for proposals where they can be made.
 
     A sum's error in any order is at most rank * 2**-53 times the sum of its terms' absolute
@@ -231,23 +189,12 @@ def _precision(operation: AddLowRank) -> _Precision | None:
 
 def _defined(operation: AddLowRank, factors: _Factors, weights: Any, indices: Any) -> Any:
     """Return a tile's elements at these positions, as the operation defines them."""
-    torch, numpy = require_torch(), require_numpy()
-    made = torch.empty(len(indices), dtype=torch_dtype(operation.target))
-    if not len(indices):  # no part at all is split into one empty part
-        return made
     at_once = max(1, FACTOR_ELEMENTS // operation.rank)
-    for part, target in zip(indices.split(at_once), made.split(at_once), strict=True):
-        width = factors.right.shape[1]
-        products = factors.left[part // width] * factors.right.T[part % width]
-        with numpy.errstate(all="ignore"):
-            # Unlike a sum or a product of matrices this is by its documentation done in order.
-            sums = torch.from_numpy(numpy.add.accumulate(products.numpy(), axis=1)[:, -1])
-        exact = weights[part].double() + (sums * operation.scaling + 0.0)
-        target.copy_(rounded_once(exact, operation.target))
-    return made
+    exact = exact_sums(operation, factors.left, factors.right, weights, indices, at_once=at_once)
+    return rounded_once(exact, operation.target)
 
 
-def _different(one: Any, other: Any, dtype: DType) -> Any:
+def different(one: Any, other: Any, dtype: DType) -> Any:
     """Return the positions where two tensors of a dtype have different bits."""
     whole = getattr(require_torch(), f"int{dtype.bits}")
     differs = one.view(whole).numpy() != other.view(whole).numpy()

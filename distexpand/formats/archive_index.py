@@ -66,7 +66,12 @@ class ArchiveIndex:
 
     def packed_name(self, file: ArchivedFile) -> str:
         """Return a file's name in the archive."""
-        return file.name + _SUFFIXES[self.form] if file.is_packed else file.name
+        return packed_name(file.name, self.form) if file.is_packed else file.name
+
+
+def packed_name(name: str, form: Form) -> str:
+    """Return the name in an archive of a file that is packed."""
+    return name + _SUFFIXES[form]
 
 
 def encode_archive_index(index: ArchiveIndex) -> bytes:

@@ -21,6 +21,9 @@ VERSION = 1
 MOST_PARTS = 4
 """Byte planes of the widest elements that are taken apart."""
 
+MOST_FRAMES = 10_000_000
+"""Believed of one file; against an index that would fill the memory."""
+
 _INDEX_MAGIC = 0x184D2A5D
 _TRAILER_MAGIC = b"dxdense\n"
 _ENTRY = struct.Struct("<16sQII4I")
@@ -75,7 +78,8 @@ def parse_dense_index(raw: bytes, *, origin: str) -> list[PackedFrame]:
         raise _damaged(origin, "the index's frame doesn't fit the index")
     packed = raw[SKIPPABLE_HEADER.size : -TRAILER.size]
     try:
-        if zstandard.get_frame_parameters(packed).content_size != count * _ENTRY.size:
+        size = zstandard.get_frame_parameters(packed).content_size
+        if count > MOST_FRAMES or size != count * _ENTRY.size:
             raise _damaged(origin, "the index isn't of as many frames as it says")
         index = zstandard.ZstdDecompressor().decompress(packed, allow_extra_data=False)
     except (zstandard.ZstdError, MemoryError) as error:

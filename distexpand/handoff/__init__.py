@@ -1,1 +1,1 @@
-"""What was made, handed on to trainers: which parameters are new, in each trainer's own terms."""
+"""Hand-off to trainers and what comes back: new parameters in their terms, adapters of PEFT both ways."""

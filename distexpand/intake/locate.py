@@ -45,11 +45,16 @@ def default_model(places: Mapping[str, str]) -> tuple[ModelRef | None, dict[str,
     named = {name: path for name, path in places.items() if name}
     if "" not in places:
         return None, named
-    ref = _default_name(places[""])
+    ref = name_of_place(places[""])
     return ref, {**named, str(ref): places[""]}
 
 
-def _default_name(place: str) -> ModelRef:
+def name_of_place(place: str) -> ModelRef:
+    """Return what to call a model that is given by its place alone.
+
+    Raises:
+        UsageError: the place is an address of no known kind.
+    """
     address = _elsewhere(place)
     if address is not None and address.scheme == HUB:
         return ModelRef(name=address.root, revision=address.revision)

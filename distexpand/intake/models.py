@@ -4,9 +4,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from distexpand.errors import UsageError
+from distexpand.intake.adapter import read_adapter
 from distexpand.intake.checkpoint import Checkpoint, read_checkpoint, read_side_files
 from distexpand.intake.locate import locate, pinned, unused_places
 from distexpand.intake.side_files import is_tokenizer_file
+from distexpand.plan.adapter import Adapter
 from distexpand.plan.build import CarriedFile
 from distexpand.plan.sources import SourceModel, source_model
 from distexpand.recipe.canonical import ModelRef, Recipe
@@ -18,13 +20,14 @@ class OpenedModels:
     """What planning needs of a recipe's models.
 
     `models` are those that give weights or config; `side_files` and `locations` also have
-    one that gives its tokenizer only. `modules` are the same models with another stack, for
+    one that gives its tokenizer only, and the adapters. `modules` are the same models with another stack, for
     every further stack of the recipe. `draft` is the parsed recipe with every model at the
     commit that was opened.
     """
 
     draft: Draft
     models: Mapping[ModelRef, SourceModel]
+    adapters: Mapping[ModelRef, Adapter]
     modules: Mapping[str, Mapping[ModelRef, SourceModel]]
     side_files: Mapping[ModelRef, tuple[CarriedFile, ...]]
     locations: Mapping[ModelRef, str]
@@ -61,22 +64,25 @@ def open_models(draft: Draft, places: Mapping[str, str]) -> OpenedModels:
     Raises:
         DistexpandError: a model isn't there, is damaged, or has no layers that can be found.
     """
-    spare = unused_places(places, draft.models)
+    named = (*draft.models, *draft.adapters)
+    spare = unused_places(places, named)
     if spare:
         raise UsageError(
             f"--model {spare[0]}=...: the recipe names no such model",
-            hint=f"It names {', '.join(str(model) for model in draft.models)}.",
+            hint=f"It names {', '.join(str(model) for model in named)}.",
         )
-    located = {ref: locate(ref, places) for ref in draft.models}
+    located = {ref: locate(ref, places) for ref in named}
     stores = {pinned(ref, store): store for ref, store in located.items()}
     draft = with_models(draft, {ref: pinned(ref, store) for ref, store in located.items()})
     checkpoints = {ref: read_checkpoint(ref, stores[ref]) for ref in draft.weighted_models}
     side_files = {ref: checkpoint.side_files for ref, checkpoint in checkpoints.items()}
-    if draft.tokenizer not in side_files:
-        side_files[draft.tokenizer] = read_side_files(draft.tokenizer, stores[draft.tokenizer])
+    for ref in (draft.tokenizer, *draft.adapters):
+        if ref not in side_files:
+            side_files[ref] = read_side_files(ref, stores[ref])
     return OpenedModels(
         draft=draft,
         models=_models(checkpoints, checkpoints, draft.stack),
+        adapters={ref: read_adapter(ref, stores[ref]) for ref in draft.adapters},
         modules={
             module.stack: _models(
                 [draft.base_model, *(s.model for part in module.slices for s in part.sources)],

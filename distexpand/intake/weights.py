@@ -31,11 +31,11 @@ def read_catalog(store: SourceStore, files: dict[str, int]) -> Catalog:
         CheckpointError: no weights, or headers and index that don't agree.
     """
     if SINGLE_NAME in files:
-        return _read_shards(store, [SINGLE_NAME])
+        return read_shards(store, [SINGLE_NAME])
     if INDEX_NAME in files:
         return _read_indexed(store, files, INDEX_NAME)
     if BIN_SINGLE_NAME in files:
-        return _read_shards(store, [BIN_SINGLE_NAME])
+        return read_shards(store, [BIN_SINGLE_NAME])
     if BIN_INDEX_NAME in files:
         return _read_indexed(store, files, BIN_INDEX_NAME)
     orphans = sorted(name for name in files if name.endswith(".safetensors"))
@@ -57,7 +57,7 @@ def _read_indexed(store: SourceStore, files: dict[str, int], index_name: str) ->
             f"({len(missing)} of {len(shards)} shards missing)",
             hint="Download the missing shards.",
         )
-    catalog = _read_shards(store, shards)
+    catalog = read_shards(store, shards)
     _check_index(weight_map, catalog, origin)
     return catalog
 
@@ -75,7 +75,12 @@ def _check_index(weight_map: dict[str, str], catalog: Catalog, origin: str) -> N
             raise CheckpointError(f"{origin}: tensor {brief(name)} of {entry.file} is missing in the index")
 
 
-def _read_shards(store: SourceStore, shards: list[str]) -> Catalog:
+def read_shards(store: SourceStore, shards: list[str]) -> Catalog:
+    """Return the catalog of some files of weights, whose tensors have to be different ones.
+
+    Raises:
+        CheckpointError: a file is damaged, or two hold the same tensor.
+    """
     tensors: dict[str, TensorEntry] = {}
     weight_files: dict[str, WeightFile] = {}
     metadata: dict[str, str] = {}

@@ -128,11 +128,12 @@ def _draft(request: JobRequest) -> Draft:
 
 
 def _refuse_unused(places: Mapping[str, str], draft: Draft) -> None:
-    spare = unused_places(places, draft.models)
+    named = (*draft.models, *draft.adapters)
+    spare = unused_places(places, named)
     if spare:
         raise UsageError(
             f"--model {spare[0]}=...: the recipe names no such model",
-            hint=f"It names {', '.join(str(model) for model in draft.models)}.",
+            hint=f"It names {', '.join(str(model) for model in named)}.",
         )
 
 

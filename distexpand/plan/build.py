@@ -8,6 +8,8 @@ from typing import Any
 from distexpand.architecture.config_remap import RemappedConfig, remap_config
 from distexpand.findings import Finding
 from distexpand.formats.dtypes import DType
+from distexpand.plan.adapter import Adapter
+from distexpand.plan.adapter_use import applied_adapters, lint_adapters
 from distexpand.plan.fit import check_fit, check_layers
 from distexpand.plan.layout import Layout
 from distexpand.plan.model import CONFIG_NAME, CopiedFile, Plan, SourceFile, TextFile
@@ -42,8 +44,14 @@ class BuiltPlan:
 class SourceTable:
     """Numbers source files in order of first use."""
 
-    def __init__(self, models: Mapping[ModelRef, SourceModel]) -> None:
-        self._models = {str(ref): model for ref, model in models.items()}
+    def __init__(self, models: Mapping[ModelRef, SourceModel], adapters: Mapping[ModelRef, Adapter]) -> None:
+        catalogs = [
+            *((ref, model.catalog) for ref, model in models.items()),
+            *((ref, adapter.catalog) for ref, adapter in adapters.items()),
+        ]
+        self._files = {
+            (str(ref), name): file for ref, catalog in catalogs for name, file in catalog.files.items()
+        }
         self._numbers: dict[tuple[str, str], int] = {}
         self.files: list[SourceFile] = []
 
@@ -52,7 +60,7 @@ class SourceTable:
         known = self._numbers.get((model, file))
         if known is not None:
             return known
-        weights = self._models[model].catalog.files[file]
+        weights = self._files[model, file]
         return self.add(SourceFile(model=model, path=file, size=weights.size, pin=weights.pin))
 
     def add(self, file: SourceFile) -> int:
@@ -72,6 +80,7 @@ def build_plan(
     shard_size: int,
     layout: Layout = Layout.LAYERS,
     modules: ModelsByStack | None = None,
+    adapters: Mapping[ModelRef, Adapter] | None = None,
 ) -> BuiltPlan:
     """Return the plan of a recipe, without a model card.
 
@@ -80,10 +89,11 @@ def build_plan(
         canonical: its text.
         models: every model of the recipe.
         carried: side files that go to the output unchanged.
-        locations: where each model was found.
+        locations: where each model and adapter was found.
         shard_size: bytes of tensor data per shard.
         layout: which tensors share a shard.
         modules: the models seen from each further stack of the recipe.
+        adapters: every adapter of the recipe.
 
     Raises:
         RecipeError: the recipe doesn't fit its models.
@@ -93,11 +103,17 @@ def build_plan(
     check_fit(main.recipe, main.models)
     for part in further:
         check_layers(part.recipe, part.models)
-    table = SourceTable(models)
-    resolver = Resolver(recipe=recipe, models=main.models, number=table.number, further=tuple(further))
+    adapters = adapters or {}
+    table = SourceTable(models, adapters)
+    applied = applied_adapters([recipe.embeddings, *recipe.layers, recipe.head], models, adapters)
+    resolver = Resolver(
+        recipe=recipe, models=main.models, number=table.number, further=tuple(further), adapters=applied
+    )
     tensors = list(resolve_tensors(resolver))
     for part in further:
-        tensors += resolve_layers(Resolver(recipe=part.recipe, models=part.models, number=table.number))
+        own = applied_adapters(part.recipe.layers, part.models, adapters)
+        resolver = Resolver(recipe=part.recipe, models=part.models, number=table.number, adapters=own)
+        tensors += resolve_layers(resolver)
     base = models[recipe.base_model]
     remapped = _remapped([main, *further])
     shards = pack(tensors, base.catalog.metadata, shard_size=shard_size, layout=layout)
@@ -119,9 +135,15 @@ def build_plan(
         layer_prefix=base.stack.prefix,
         parameters=sum(tensor.parameters for tensor in tensors),
         source_parameters=sum(entry.parameters for entry in base.catalog.tensors.values()),
-        locations=tuple((str(ref), locations[ref]) for ref in recipe.models()),
+        locations=tuple(
+            (str(ref), locations[ref]) for ref in dict.fromkeys([*recipe.models(), *recipe.adapters()])
+        ),
     )
-    return BuiltPlan(plan=plan, findings=remapped.findings, remapped_keys=remapped.remapped)
+    return BuiltPlan(
+        plan=plan,
+        findings=(*remapped.findings, *lint_adapters(recipe, applied)),
+        remapped_keys=remapped.remapped,
+    )
 
 
 def _remapped(parts: Sequence[StackRecipe]) -> RemappedConfig:

@@ -151,8 +151,14 @@ def _is_low_rank(operation: AddLowRank) -> bool:
         and operation.columns > 0
         and operation.skipped + made <= operation.rows * operation.columns
         and all(term.dtype in _EXACT_FACTORS for term in (operation.a, operation.b))
+        and _is_length(operation)
         and math.isfinite(operation.scaling)
     )
+
+
+def _is_length(operation: AddLowRank) -> bool:
+    magnitude = operation.magnitude
+    return magnitude is None or (not operation.transposed and magnitude.dtype in _EXACT_FACTORS)
 
 
 def _fits_constant(operation: Constant, tensor: TensorHeader) -> bool:

@@ -77,6 +77,7 @@ def _encode_elementwise(operation: Elementwise) -> list[Any]:
                 operation.target.value,
                 operation.transposed,
                 operation.skipped,
+                *([] if operation.magnitude is None else [_encode_term(operation.magnitude)]),
             ]
 
 
@@ -141,6 +142,7 @@ def _decode_elementwise(kind: Any, offset: int, length: int, rest: list[Any]) ->
             target,
             bool(transposed),
             skipped,
+            *magnitude,
         ]:
             return AddLowRank(
                 offset=offset,
@@ -155,9 +157,17 @@ def _decode_elementwise(kind: Any, offset: int, length: int, rest: list[Any]) ->
                 target=DType(target),
                 transposed=transposed,
                 skipped=whole(skipped),
+                magnitude=_decode_magnitude(magnitude),
             )
         case _:
             raise ValueError(kind)
+
+
+def _decode_magnitude(entries: list[Any]) -> Term | None:
+    if not entries:
+        return None
+    (entry,) = entries
+    return _decode_term(entry)
 
 
 def _encode_term(term: Term) -> list[Any]:

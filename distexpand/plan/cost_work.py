@@ -102,7 +102,10 @@ def _gets(operation: Operation, piece_bytes: int) -> int:
             return _ceil(operation.length, STEP_BYTES) * len(source_terms(operation))
         case AddLowRank():
             rows = operation.rank if operation.transposed else 1
-            return _ceil(operation.length, piece_bytes) + _ceil(operation.length, STEP_BYTES) * (1 + rows)
+            # lengths of rows, and what the first and the last have beside a step
+            lengths = 0 if operation.magnitude is None else 3
+            steps = _ceil(operation.length, STEP_BYTES) * (1 + rows + lengths)
+            return _ceil(operation.length, piece_bytes) + steps
         case _:
             assert_never(operation)
 

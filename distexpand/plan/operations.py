@@ -122,8 +122,14 @@ class AddLowRank:
 
     where products are exact, as A and B are at most float32, and everything else is rounded as
     it stands there: the sum from left to right, in order of rank. Adding 0 makes a delta of -0 a
-    positive one. The result is rounded to `target` once, from float64 to the nearest, ties to
-    even, never by way of float32.
+    positive one. With a `magnitude` of (rows) elements every row is brought to that length (DoRA):
+    V[i, j] being what stands above, the element is
+
+        V[i, j] * (magnitude[i] / sqrt(V[i, 0] * V[i, 0] + V[i, 1] * V[i, 1] + ...))
+
+    with the sum from left to right again, for which a part of a row needs all of it; that isn't
+    for a transposed W. The result is rounded to `target` once, from float64 to the nearest, ties
+    to even, never by way of float32.
     """
 
     offset: int
@@ -138,6 +144,7 @@ class AddLowRank:
     target: DType
     transposed: bool = False
     skipped: int = 0
+    magnitude: Term | None = None
 
     @property
     def left(self) -> Term:
@@ -206,6 +213,30 @@ def _factor_ranges(operation: AddLowRank) -> tuple[SourceRange, ...]:
     return (
         (left.source, left.source_offset + made.start * row, len(made) * row),
         (right.source, right.source_offset, operation.rank * operation.columns * size),
+        *_length_ranges(operation),
+    )
+
+
+def _length_ranges(operation: AddLowRank) -> tuple[tuple[int, int, int], ...]:
+    """Return what rows are brought to their lengths by: these, and what else W has of the first and last."""
+    magnitude, made, term = operation.magnitude, operation.made_rows, operation.term
+    if magnitude is None:
+        return ()
+    size = magnitude.dtype.bits // 8
+    own = term.source_offset, source_length(term, operation.length, operation.target)
+    begin = row_offset(operation, made.start)
+    end = row_offset(operation, made.stop)
+    beside = ((begin, own[0] - begin), (own[0] + own[1], end - own[0] - own[1]))
+    return (
+        (magnitude.source, magnitude.source_offset + made.start * size, len(made) * size),
+        *((term.source, offset, length) for offset, length in beside if length),
+    )
+
+
+def row_offset(operation: AddLowRank, row: int) -> int:
+    """Return where a row of W begins in its file."""
+    return operation.term.source_offset + (
+        (row * operation.columns - operation.skipped) * operation.term.dtype.bits // 8
     )
 
 

@@ -75,7 +75,8 @@ def _is_zeroed_by_rules(source: Source, model: SourceModel) -> bool:
 
 
 def _transforms(recipe: Recipe, part: Part, source: Source) -> tuple[str, ...]:
-    words = ["residual outputs zeroed"] if part.identity else []
+    words = [f"adapter {s.adapter}" for s in used_sources(part) if s.adapter is not None]
+    words += ["residual outputs zeroed"] if part.identity else []
     if recipe.method is MergeMethod.LINEAR:
         words += [
             f"{s.model}:{s.layer} weight {_rules(s.weight)}"

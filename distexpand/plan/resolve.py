@@ -1,6 +1,7 @@
 """Resolve a recipe against its sources: which tensor of which file every output tensor is made of."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from distexpand.architecture.residual import identity_values
 from distexpand.architecture.residual_places import check_place
@@ -8,6 +9,7 @@ from distexpand.architecture.shared_blocks import is_shared
 from distexpand.architecture.stack import LayerStack
 from distexpand.errors import RecipeError
 from distexpand.formats.catalog import TensorEntry
+from distexpand.plan.adapted_tensors import BAKE_FIRST, adapted_tensor
 from distexpand.plan.depth import gathered_tensor
 from distexpand.plan.placement import place_layers
 from distexpand.plan.quantised_rules import quantised_values
@@ -86,6 +88,8 @@ def _outside(
         entries = [side.get(name) for side in sides]
         gathered = gathered_tensor(resolver, part, name, entries)
         if gathered is not None:
+            for source in _weighted(resolver, part, name, entries):
+                _refuse_change(source)
             yield gathered
         elif name in fixed:
             yield _fixed_tensor(resolver, part, name, entries, fixed[name])
@@ -108,12 +112,38 @@ def _names(part: Part, sides: Iterable[Mapping[str, TensorEntry]]) -> list[str]:
 
 def _tensor(resolver: Resolver, part: Part, name: str, entries: list[TensorEntry | None]) -> OutputTensor:
     only = entries[0]
-    if only is not None and resolver.copies(part):
+    if only is not None and resolver.copies(part) and part.sources[0].adapter is None:
         return entry_copied(name, only, resolver.number(str(part.sources[0].model), only.file))
     weighted = _weighted(resolver, part, name, entries)
+    changed = _changed(resolver, part, name, weighted)
+    if changed is not None and changed.change is not None:
+        return adapted_tensor(name, changed, changed.change, resolver.casting, resolver.number)
     if resolver.recipe.method is MergeMethod.LINEAR:
         return blended_tensor(name, weighted, resolver.casting, resolver.number, normalize=part.normalize)
     return passthrough_tensor(name, weighted[0], resolver.casting, resolver.number)
+
+
+def _changed(
+    resolver: Resolver, part: Part, name: str, weighted: tuple[WeightedEntry, ...]
+) -> WeightedEntry | None:
+    """Return the only source of a tensor if its adapter changes it.
+
+    Raises:
+        RecipeError: others would have to be added.
+    """
+    if resolver.recipe.method is MergeMethod.PASSTHROUGH:
+        return weighted[0] if weighted[0].change is not None else None
+    used = [source for source in weighted if source.value != 0]
+    first = next((source for source in used if source.change is not None), None)
+    if first is None or first.change is None:
+        return None
+    if len(used) > 1 or not (part.normalize or first.value == 1):
+        raise RecipeError(
+            f"tensor {name!r}: the adapter {first.change.adapter} changes it in {first.model}, "
+            "and it can't be part of a weighted sum at once",
+            hint=BAKE_FIRST,
+        )
+    return replace(first, value=1.0)
 
 
 def _fixed_tensor(
@@ -124,7 +154,17 @@ def _fixed_tensor(
     if value is not None:
         return constant_tensor(name, weighted[0], value, resolver.casting)
     only = next((entry for entry in weighted if entry.value != 0), weighted[0])
+    _refuse_change(only)
     return copied_tensor(name, only, resolver.number)
+
+
+def _refuse_change(source: WeightedEntry) -> None:
+    if source.change is not None:
+        raise RecipeError(
+            f"{source.model}+{source.change.adapter}: tensor {source.entry.name!r} is changed by the "
+            "adapter, but it can only be moved here",
+            hint=BAKE_FIRST,
+        )
 
 
 def _weighted(
@@ -136,7 +176,8 @@ def _weighted(
         source_name = name if entry is None else entry.name
         value = first_match(source.weight if linear else source.scale, source_name, 1.0)
         if entry is not None:
-            weighted.append(WeightedEntry(model=str(source.model), entry=entry, value=value))
+            change = resolver.change(source, entry)
+            weighted.append(WeightedEntry(model=str(source.model), entry=entry, value=value, change=change))
         elif value != 0:
             raise RecipeError(f"{source.model}: has no tensor for {name!r}, but a weight of {value}")
     return tuple(weighted)

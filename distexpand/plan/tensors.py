@@ -8,6 +8,7 @@ from typing import NamedTuple, TypeAlias
 from distexpand.errors import RecipeError
 from distexpand.formats.catalog import TensorEntry
 from distexpand.formats.dtypes import DType
+from distexpand.plan.adapter import Change
 from distexpand.plan.operations import Blend, Constant, Copy, Operation, Scale, Term, Zero, constant_element
 
 SourceNumber: TypeAlias = Callable[[str, str], int]
@@ -35,11 +36,15 @@ class OutputTensor(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WeightedEntry:
-    """A source tensor and its number: the factor in passthrough, the weight in linear."""
+    """A source tensor and its number: the factor in passthrough, the weight in linear.
+
+    `change` is what an adapter makes of it first.
+    """
 
     model: str
     entry: TensorEntry
     value: float
+    change: Change | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

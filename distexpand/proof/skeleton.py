@@ -13,7 +13,7 @@ from distexpand.formats.header import encode_header
 from distexpand.intake.pins import read_whole
 from distexpand.intake.weights import read_catalog
 from distexpand.plan.model import CONFIG_NAME, Plan
-from distexpand.storage.opening import open_store
+from distexpand.storage.opening import open_stores
 from distexpand.storage.os_errors import storage_error
 from distexpand.storage.ranges import SourceStore
 
@@ -27,11 +27,12 @@ def write_output(plan: Plan, directory: Path) -> None:
         StorageError: it can't be written.
     """
     locations = dict(plan.locations)
+    stores = open_stores(locations[plan.sources[copied.source].model] for copied in plan.copies)
     files = {text.name: text.text.encode() for text in plan.texts}
     for copied in plan.copies:
         if _is_code(copied.name):
             source = plan.sources[copied.source]
-            files[copied.name] = read_whole(open_store(locations[source.model]), source.path)
+            files[copied.name] = read_whole(stores[locations[source.model]], source.path)
     _write(directory, files, {shard.name: (shard.header, shard.size) for shard in plan.shards})
 
 

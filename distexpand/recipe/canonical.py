@@ -57,13 +57,17 @@ class Source:
     """One source of a part: a model, and the index of its layer (`None` outside the stack).
 
     `scale` multiplies the tensors (passthrough), `weight` is the share in a weighted
-    sum (linear); each defaults to 1 where no rule matches.
+    sum (linear); each defaults to 1 where no rule matches. `adapter` is merged into the
+    model's tensors before anything else, into those of a layer what it has for its layer
+    `adapter_layer`, which is another number than the model's where it was trained on copies.
     """
 
     model: ModelRef
     layer: int | None = None
     scale: tuple[Rule, ...] = ()
     weight: tuple[Rule, ...] = ()
+    adapter: ModelRef | None = None
+    adapter_layer: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,3 +126,8 @@ class Recipe:
         """Return every model that the recipe names, in order of first use."""
         named = [source.model for part in self.parts() for source in part.sources]
         return tuple(dict.fromkeys([*named, self.base_model, self.tokenizer]))
+
+    def adapters(self) -> tuple[ModelRef, ...]:
+        """Return every adapter that the recipe names, in order of first use."""
+        named = (source.adapter for part in self.parts() for source in part.sources)
+        return tuple(dict.fromkeys(adapter for adapter in named if adapter is not None))

@@ -26,11 +26,14 @@ class DraftSource:
     """One source of a slice; `layer_range` is `None` for all layers of the model.
 
     `path` is where the layer range stands. `scale` and `weight` hold every parameter
-    level, the innermost first, so that the first match wins.
+    level, the innermost first, so that the first match wins. `adapter_range` are the
+    adapter's layers, `None` for those of the same numbers.
     """
 
     path: str
     model: ModelRef
+    adapter: ModelRef | None = None
+    adapter_range: tuple[int, int] | None = None
     layer_range: tuple[int, int] | None = None
     identity: bool = False
     scale: tuple[Gradient, ...] = ()
@@ -104,9 +107,9 @@ Shorthand = SpreadBlocks | PlacedBlocks | DepthUpScaling | RepeatedRange
 class Draft:
     """A parsed recipe that may still need layer counts.
 
-    A shorthand speaks of `base_model`. `attenuation` is for every later copy of a
-    layer. `embeddings` and `head` replace what follows from the first and last slice.
-    `stack` and `modules` are as in the canonical form.
+    A shorthand speaks of `base_model`, with `base_adapter` merged into it. `attenuation` is for
+    every later copy of a layer. `embeddings` and `head` replace what follows from the first and
+    last slice. `stack` and `modules` are as in the canonical form.
     """
 
     origin: str
@@ -114,6 +117,7 @@ class Draft:
     layers: Slices | Shorthand
     base_model: ModelRef
     tokenizer: ModelRef
+    base_adapter: ModelRef | None = None
     dtype: DType | None = None
     out_dtype: DType | None = None
     attenuation: tuple[Rule, ...] = ()
@@ -140,12 +144,28 @@ class Draft:
             return tuple(dict.fromkeys(named))
         return (self.base_model,)
 
+    @property
+    def adapters(self) -> tuple[ModelRef, ...]:
+        """The adapters that the recipe names, in order of first use."""
+        named = (self.base_adapter, *(source.adapter for part in self._slices() for source in part.sources))
+        return tuple(dict.fromkeys(adapter for adapter in named if adapter is not None))
+
     def _sources(self) -> Iterator[ModelRef]:
         yield from (source.model for source in self.embeddings.sources) if self.embeddings else ()
         yield from self.layered_models
         yield from (source.model for source in self.head.sources) if self.head else ()
         for module in self.modules:
             yield from (source.model for part in module.slices for source in part.sources)
+
+    def _slices(self) -> Iterator[DraftSlice]:
+        if self.embeddings:
+            yield self.embeddings
+        if isinstance(self.layers, Slices):
+            yield from self.layers.slices
+        for module in self.modules:
+            yield from module.slices
+        if self.head:
+            yield self.head
 
 
 Part = TypeVar("Part")

@@ -17,7 +17,12 @@ from distexpand.recipe.located import Located
 
 
 def expand_shorthand(
-    layers: Shorthand, *, model: ModelRef, num_layers: int, origin: str
+    layers: Shorthand,
+    *,
+    model: ModelRef,
+    num_layers: int,
+    origin: str,
+    adapter: ModelRef | None = None,
 ) -> tuple[DraftSlice, ...]:
     """Return the slices that a shorthand stands for, for a model of `num_layers` layers."""
     match layers:
@@ -34,12 +39,12 @@ def expand_shorthand(
             runs = [(0, num_layers - layers.cut, False), (layers.cut, num_layers, False)]
         case RepeatedRange():
             runs = _repeated(layers, num_layers)
-    return tuple(_slice(layers.path, model, run) for run in runs)
+    return tuple(_slice(layers.path, model, adapter, run) for run in runs)
 
 
-def _slice(path: str, model: ModelRef, run: tuple[int, int, bool]) -> DraftSlice:
+def _slice(path: str, model: ModelRef, adapter: ModelRef | None, run: tuple[int, int, bool]) -> DraftSlice:
     start, end, identity = run
-    source = DraftSource(path=path, model=model, layer_range=(start, end), identity=identity)
+    source = DraftSource(path=path, model=model, adapter=adapter, layer_range=(start, end), identity=identity)
     return DraftSlice(path=path, sources=(source,))
 
 

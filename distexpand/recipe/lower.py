@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from distexpand.errors import RecipeError
+from distexpand.recipe.adapter_layers import adapter_layer, check_adapter_range
 from distexpand.recipe.canonical import MergeMethod, ModelRef, Module, Part, Recipe, Rule, Source
 from distexpand.recipe.draft import (
     DepthUpScaling,
@@ -87,7 +88,13 @@ def _slices(draft: Draft, num_layers: Mapping[ModelRef, int]) -> tuple[DraftSlic
     if _at_least(layers) > MAX_LAYERS:
         raise _error(draft, layers.path, f"the recipe gives more than {MAX_LAYERS:,} layers")
     count = _count(draft, draft.base_model, num_layers)
-    return expand_shorthand(layers, model=draft.base_model, num_layers=count, origin=draft.origin)
+    return expand_shorthand(
+        layers,
+        model=draft.base_model,
+        num_layers=count,
+        origin=draft.origin,
+        adapter=draft.base_adapter,
+    )
 
 
 def _at_least(layers: Shorthand) -> int:
@@ -127,6 +134,7 @@ def _span(draft: Draft, source: DraftSource, count: int) -> tuple[int, int]:
         return 0, count
     start, end = source.layer_range
     if 0 <= start < end <= count:
+        check_adapter_range(source, end - start, origin=draft.origin)
         return start, end
     problem = "is reversed" if start > end else "is empty" if start == end else "is out of bounds"
     raise _error(
@@ -155,9 +163,8 @@ def _layers(draft: Draft, part: DraftSlice, spans: tuple[tuple[int, int], ...]) 
     once = []
     for index in range(length):
         position = index / (length - 1) if length > 1 else 1.0
-        firsts = (start for start, _ in spans)
-        layers = tuple(first + index for first in firsts)
-        once.append(_part(draft, part, position, layers))
+        layers = tuple(start + index for start, _ in spans)
+        once.append(_part(draft, part, position, layers, index))
     for _ in range(part.repeat):
         yield from once
 
@@ -167,13 +174,17 @@ def _outside(draft: Draft, part: DraftSlice) -> Part:
     return replace(_part(draft, part, 0.0, (None,) * len(part.sources)), identity=False)
 
 
-def _part(draft: Draft, part: DraftSlice, position: float, layers: tuple[int | None, ...]) -> Part:
+def _part(
+    draft: Draft, part: DraftSlice, position: float, layers: tuple[int | None, ...], index: int = 0
+) -> Part:
     sources = tuple(
         Source(
             model=source.model,
             layer=layer,
             scale=without_idle(rules_at(source.scale, position)),
             weight=without_shadowed(rules_at(source.weight, position)),
+            adapter=source.adapter,
+            adapter_layer=adapter_layer(source, layer, index),
         )
         for source, layer in zip(part.sources, layers, strict=True)
     )

@@ -1,7 +1,8 @@
 """The mergekit dialect: `slices`, `models` or `modules`, with parameters on three levels.
 
 What a published config says means the same here; what isn't supported is refused by
-name. Additions to the form: `repeat` on a slice, `identity` on a source, and at the
+name. Additions to the form: `repeat` on a slice, `identity` and `adapter_range` on a
+source (the adapter's layers, where their numbers aren't the model's), and at the
 top `attenuate_duplicates`, `embeddings` and `head` (the last two replace what follows
 from the first and the last slice), and `stack` (whose layers the slices are). A module's
 name is that of a stack, too; the first module is the one that embeddings and head follow.
@@ -13,7 +14,7 @@ it is the first source of the first slice (there, any of the models).
 
 from dataclasses import dataclass
 
-from distexpand.recipe.canonical import MergeMethod, ModelRef
+from distexpand.recipe.canonical import MergeMethod
 from distexpand.recipe.document import Document
 from distexpand.recipe.draft import Draft, DraftModule, DraftSlice, DraftSource, Gradient, Slices
 from distexpand.recipe.dtype_option import parse_dtype
@@ -28,7 +29,7 @@ from distexpand.recipe.located import (
     layer_range,
     required,
 )
-from distexpand.recipe.model_reference import parse_model, parse_tokenizer_source
+from distexpand.recipe.model_reference import Adapted, parse_adapted, parse_tokenizer_source
 from distexpand.recipe.settings import parse_rules, parse_setting
 from distexpand.recipe.stack_option import parse_stack, stack_name
 
@@ -102,10 +103,10 @@ def parse_mergekit(document: Document, *, origin: str) -> Draft:
     found = fields(root, KEYS, refused=_REFUSED_KEYS, ignored=document.definitions - _NO_DEFINITION)
     method = _method(required(root, found, "merge_method", "passthrough or linear"))
     outer = _parameters(found, _OUTER_PARAMETERS[method])
-    base = parse_model(found["base_model"]) if "base_model" in found else None
+    named_base = parse_adapted(found["base_model"]) if "base_model" in found else None
     modules = _modules(root, found, method, outer)
-    slices = modules[0].slices if modules else _slices(root, found, method, outer, base)
-    base = base or slices[0].sources[0].model
+    slices = modules[0].slices if modules else _slices(root, found, method, outer, named_base)
+    base = named_base.model if named_base else slices[0].sources[0].model
     tokenizer = found.get("tokenizer_source")
     attenuation = found.get("attenuate_duplicates")
     if attenuation and method is not MergeMethod.PASSTHROUGH:
@@ -140,7 +141,7 @@ def _slices(
     found: dict[str, Located],
     method: MergeMethod,
     outer: _Level,
-    base: ModelRef | None,
+    base: Adapted | None,
 ) -> tuple[DraftSlice, ...]:
     forms = [key for key in ("slices", "models", "modules") if key in found and found[key].value != []]
     if len(forms) != 1:
@@ -199,15 +200,18 @@ def _slice(place: Located, method: MergeMethod, outer: _Level) -> DraftSlice:
 
 
 def _source(place: Located, method: MergeMethod, outer: _Level) -> DraftSource:
-    found = fields(place, ("model", "layer_range", "parameters", "identity"))
+    found = fields(place, ("model", "layer_range", "adapter_range", "parameters", "identity"))
     level = _parameters(found, _SOURCE_PARAMETERS[method]).within(outer)
     span = required(place, found, "layer_range", "[start, end], the end exclusive")
     identity = "identity" in found and boolean(found["identity"])
     if identity and method is not MergeMethod.PASSTHROUGH:
         raise found["identity"].error("identity blocks are for merge_method passthrough")
+    named = parse_adapted(required(place, found, "model", _MODEL))
     return DraftSource(
         path=span.path,
-        model=parse_model(required(place, found, "model", _MODEL)),
+        model=named.model,
+        adapter=named.adapter,
+        adapter_range=_adapter_range(found, named),
         layer_range=layer_range(span),
         identity=identity,
         scale=level.scale,
@@ -215,22 +219,35 @@ def _source(place: Located, method: MergeMethod, outer: _Level) -> DraftSource:
     )
 
 
+def _adapter_range(found: dict[str, Located], named: Adapted) -> tuple[int, int] | None:
+    place = found.get("adapter_range")
+    if place is None:
+        return None
+    if named.adapter is None:
+        raise place.error(f"{named.model} is named without an adapter; expected `model+adapter`")
+    return layer_range(place)
+
+
 def _whole_source(place: Located, method: MergeMethod, outer: _Level) -> DraftSource:
     """Read a source without a layer range: a whole model, or what stands outside the layers."""
     found = fields(place, ("model", "parameters"))
     level = _parameters(found, _SOURCE_PARAMETERS[method]).within(outer)
-    model = parse_model(required(place, found, "model", _MODEL))
-    weight = _complete(place, method, level)
-    return DraftSource(path=place.path, model=model, scale=level.scale, weight=weight)
+    named = parse_adapted(required(place, found, "model", _MODEL))
+    return _all_of(place, named, level, _complete(place, method, level))
 
 
-def _whole_models(place: Located, method: MergeMethod, outer: _Level, base: ModelRef | None) -> DraftSlice:
+def _all_of(place: Located, named: Adapted, level: _Level, weight: tuple[Gradient, ...]) -> DraftSource:
+    return DraftSource(
+        path=place.path, model=named.model, adapter=named.adapter, scale=level.scale, weight=weight
+    )
+
+
+def _whole_models(place: Located, method: MergeMethod, outer: _Level, base: Adapted | None) -> DraftSlice:
     """Read the `models` form: one slice over all layers; a base model not listed joins it."""
     sources = [_whole_source(item, method, outer) for item in items(place, "a list of models")]
-    if base and base not in [source.model for source in sources]:
+    if base and (base.model, base.adapter) not in [(source.model, source.adapter) for source in sources]:
         joined = child(place, "base_model", None)
-        weight = _complete(joined, method, outer)
-        sources.append(DraftSource(path=joined.path, model=base, scale=outer.scale, weight=weight))
+        sources.append(_all_of(joined, base, outer, _complete(joined, method, outer)))
     return DraftSlice(
         path=place.path,
         sources=_one_if_passthrough(place, method, sources),

@@ -1,7 +1,8 @@
 """The canonical form as text, in mergekit's own form.
 
 Layers that continue one another are one slice. The text is mergekit's unless the
-recipe has identity blocks (`identity: true`), or embeddings or a head that don't
+recipe has identity blocks (`identity: true`), layers of an adapter under other numbers
+than the model's (`adapter_range:`), or embeddings or a head that don't
 follow from the first or last slice (`embeddings:`, `head:`). Parsing and lowering the
 text gives the recipe back, whichever dialect it came from.
 """
@@ -80,12 +81,15 @@ def _shifted(part: Part, by: int) -> Part:
 
 
 def _at(source: Source, by: int) -> Source:
-    return source if source.layer is None else replace(source, layer=source.layer + by)
+    if source.layer is None:
+        return source
+    own = None if source.adapter_layer is None else source.adapter_layer + by
+    return replace(source, layer=source.layer + by, adapter_layer=own)
 
 
 def _outside(part: Part) -> Part:
     """Return the embeddings or head that follow from a slice."""
-    sources = tuple(replace(source, layer=None) for source in part.sources)
+    sources = tuple(replace(source, layer=None, adapter_layer=None) for source in part.sources)
     return replace(part, sources=sources, identity=False)
 
 
@@ -99,9 +103,11 @@ def _plain_part(part: Part, length: int | None) -> dict[str, object]:
 
 
 def _plain_source(source: Source, length: int | None, *, identity: bool) -> dict[str, object]:
-    plain: dict[str, object] = {"model": plain_model(source.model)}
+    plain: dict[str, object] = {"model": plain_model(source.model, source.adapter)}
     if source.layer is not None and length is not None:
         plain["layer_range"] = [source.layer, source.layer + length]
+        if source.adapter_layer is not None and source.adapter_layer != source.layer:
+            plain["adapter_range"] = [source.adapter_layer, source.adapter_layer + length]
     if identity:
         plain["identity"] = True
     settings = {"scale": _plain_rules(source.scale), "weight": _plain_rules(source.weight)}

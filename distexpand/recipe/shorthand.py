@@ -22,7 +22,7 @@ from distexpand.recipe.draft import (
 )
 from distexpand.recipe.dtype_option import parse_dtype
 from distexpand.recipe.located import Located, describe, fields, integer, items, layer_range, required
-from distexpand.recipe.model_reference import parse_model
+from distexpand.recipe.model_reference import Adapted, parse_adapted
 from distexpand.recipe.settings import parse_rules
 from distexpand.recipe.stack_option import parse_stack
 
@@ -50,8 +50,9 @@ def parse_shorthand(document: Document, *, origin: str, default_model: ModelRef 
         origin=origin,
         method=MergeMethod.PASSTHROUGH,
         layers=_layers(forms[0], found[forms[0]], model),
-        base_model=model,
-        tokenizer=model,
+        base_model=model.model,
+        tokenizer=model.model,
+        base_adapter=model.adapter,
         dtype=parse_dtype(found, "dtype"),
         out_dtype=parse_dtype(found, "out_dtype"),
         attenuation=parse_rules(attenuation) if attenuation else (),
@@ -59,20 +60,22 @@ def parse_shorthand(document: Document, *, origin: str, default_model: ModelRef 
     )
 
 
-def _model(root: Located, found: dict[str, Located], default_model: ModelRef | None) -> ModelRef:
-    named = parse_model(found["model"]) if "model" in found else None
-    if named and default_model and named != default_model:
-        raise found["model"].error(
-            f"the recipe names its model, {named}, so {default_model} can't be given without a name",
-            hint=f"Say where it lies with --model {named}=PATH.",
-        )
-    model = named or default_model
-    if model is None:
+def _model(root: Located, found: dict[str, Located], default_model: ModelRef | None) -> Adapted:
+    if "model" in found:
+        named = parse_adapted(found["model"])
+        if default_model and named.model != default_model:
+            raise found["model"].error(
+                f"the recipe names its model, {named.model}, "
+                f"so {default_model} can't be given without a name",
+                hint=f"Say where it lies with --model {named.model}=PATH.",
+            )
+        return named
+    if default_model is None:
         raise root.error("the recipe names no model", hint=NO_MODEL_HINT)
-    return model
+    return Adapted(model=default_model)
 
 
-def _layers(form: str, place: Located, model: ModelRef) -> Slices | Shorthand:
+def _layers(form: str, place: Located, model: Adapted) -> Slices | Shorthand:
     match form:
         case "block_expansion":
             return _block_expansion(place)
@@ -83,7 +86,7 @@ def _layers(form: str, place: Located, model: ModelRef) -> Slices | Shorthand:
         case "repeat":
             return _repeat(place)
         case _:
-            return layer_map(place, model)
+            return layer_map(place, model.model, model.adapter)
 
 
 def _block_expansion(place: Located) -> Shorthand:
@@ -125,15 +128,11 @@ def _repeat(place: Located) -> RepeatedRange:
     )
 
 
-def layer_map(place: Located, model: ModelRef) -> Slices:
+def layer_map(place: Located, model: ModelRef, adapter: ModelRef | None = None) -> Slices:
     """Read a list of layer ranges, as in a layer map and in PEFT's `layer_replication`."""
     spans = items(place, "a list of [start, end], each end exclusive")
-    return Slices(
-        slices=tuple(
-            DraftSlice(
-                path=span.path,
-                sources=(DraftSource(path=span.path, model=model, layer_range=layer_range(span)),),
-            )
-            for span in spans
-        )
+    sources = (
+        DraftSource(path=span.path, model=model, adapter=adapter, layer_range=layer_range(span))
+        for span in spans
     )
+    return Slices(slices=tuple(DraftSlice(path=source.path, sources=(source,)) for source in sources))

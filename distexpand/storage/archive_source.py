@@ -20,7 +20,7 @@ from distexpand.formats.archive_index import (
     decode_archive_index,
 )
 from distexpand.formats.dense_index import TRAILER, dense_index_bytes, parse_dense_index
-from distexpand.formats.packed_frames import FRAME_BYTES, FrameTable, PackedFrame
+from distexpand.formats.packed_frames import FRAME_BYTES, MOST_FRAME_BYTES, FrameTable, PackedFrame
 from distexpand.formats.seek_table import FOOTER, parse_seek_table, seek_table_bytes
 from distexpand.storage.archive_reader import DAMAGED, ArchiveReader, Containers
 from distexpand.storage.frame_cache import FrameCache
@@ -108,10 +108,10 @@ class ArchiveSource:
         yield begin, end - begin
 
     def _whole(self, number: int) -> BytesReader:
-        """Return a file that the archive holds as it is, which is small."""
+        """Return a file that the archive holds as it is, which only small ones are."""
         file, container = self.index.files[number], self._containers.take(number)
         try:
-            raw = _read(container, 0, container.size)
+            raw = _read(container, 0, min(container.size, MOST_FRAME_BYTES))
             if len(raw) != file.size or xxhash.xxh3_128_hexdigest(raw) != file.digest:
                 raise CheckpointError(f"{self._origin(number)}: its digest differs", hint=DAMAGED)
             return BytesReader(raw, origin=self._origin(number), version=container.version)

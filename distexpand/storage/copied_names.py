@@ -1,6 +1,7 @@
 """Final names where uploads can't be picked up by others: the store copies what is staged beside."""
 
 import secrets
+import time
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 
@@ -10,6 +11,9 @@ from distexpand.storage.local import LocalOutput
 from distexpand.storage.object_files import ObjectFiles
 from distexpand.storage.staged_attempt import RUN, STAGED, TOKEN, StagedOutput, making, staged_path
 
+_LOOKS = 12
+_PAUSE_SECONDS = 0.5
+
 
 class CopiedNames:
     """The files of an output, staged in its work folder and complete."""
@@ -17,6 +21,10 @@ class CopiedNames:
     def __init__(self, files: ObjectFiles, scratch: LocalOutput) -> None:
         self._files = files
         self._scratch = scratch
+
+    def hasty(self) -> "CopiedNames":
+        """Return the same with one try at each call."""
+        return CopiedNames(self._files.hasty(), self._scratch)
 
     def output(self, run: str, *, shares: bool = False) -> StagedOutput:
         """Return where a run's attempts are begun; what they share is a matter of the scratch folder."""
@@ -38,12 +46,24 @@ class CopiedNames:
 
     def give(self, name: str, attempt: str, size: int) -> bool:
         """Copy the staged file, which is there as a whole or not at all, to its name, and remove it."""
-        del size
         done = self._files.copy(staged_path(attempt), name)
         if done:
+            self._require_copied(name, size)
             with suppress(StorageError):
                 self._files.remove([staged_path(attempt)])
         return done
+
+    def _require_copied(self, name: str, size: int) -> None:
+        """Wait for a copy to be whole: a store may answer before it is."""
+        for look in range(_LOOKS):
+            found = self._files.attributes(name)
+            if found is not None and found[0] == size:
+                return
+            time.sleep(look * _PAUSE_SECONDS)
+        raise StorageError(
+            f"{self._files.address}/{name}: the store hasn't copied it whole from where it was staged",
+            hint="Go on with --resume.",
+        )
 
     def made(self, name: str) -> Made | None:
         """Return what is known of a file."""

@@ -33,6 +33,10 @@ class Staged:
 class FinalNames(Protocol):
     """The files of one output, staged and complete."""
 
+    def hasty(self) -> "FinalNames":
+        """Return the same, but giving up soon, for what is only nice to have."""
+        ...
+
     def output(self, run: str, *, shares: bool = False) -> OutputStore:
         """Return where a run's attempts are begun; they may share bytes with sources if `shares`."""
         ...

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from distexpand.storage.hub_client import hub_utilities, set_time_limits
-from distexpand.storage.hub_errors import hub_error, is_passing, library_failures, root_error, status_of
+from distexpand.storage.hub_errors import hub_error, is_passing, root_error, status_of
 
 ATTEMPTS = 6
 _ATTEMPTS_TO_FIND_THE_HUB = 3
@@ -42,7 +42,7 @@ def ask(question: Callable[[], Answer], *, place: str, repository: str) -> Answe
         set_time_limits()
         try:
             answer = question()
-        except library_failures() as error:
+        except Exception as error:  # noqa: BLE001  # whatever the client raises, also of its own bugs
             if status_of(error):
                 _has_answered.set()
             attempts = ATTEMPTS if _has_answered.is_set() else _ATTEMPTS_TO_FIND_THE_HUB

@@ -61,8 +61,15 @@ def is_logged_in() -> bool:
 
 
 def page_of(repository: str) -> str:
-    """Return the address of a repository's page."""
-    return f"{hub_library('huggingface_hub.constants').ENDPOINT}/{repository}"
+    """Return the address of a repository's page, without a password that the endpoint may have in it."""
+    return f"{without_login(hub_library('huggingface_hub.constants').ENDPOINT)}/{repository}"
+
+
+def without_login(url: str) -> str:
+    """Return an address without the user and password that may stand before its host."""
+    scheme, _, rest = url.partition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
 
 
 def set_time_limits() -> None:

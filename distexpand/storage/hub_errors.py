@@ -7,14 +7,20 @@ and its servers' name links that are as good as a login.
 
 import re
 from collections.abc import Callable
+from json import JSONDecodeError
 from typing import Any
 
 from distexpand.errors import DistexpandError, StorageError
-from distexpand.storage.hub_client import hub_library, is_logged_in, page_of
+from distexpand.storage.hub_client import hub_library, is_logged_in, page_of, without_login
 
 _SECRET = re.compile(r"\w+://\S+|\bhf_\w+|\bBearer\s+\S+", re.IGNORECASE)
 _CODE = re.compile(r"<Code>([A-Za-z]{3,40})</Code>")
 _MOST_SAID = 300
+
+_GARBLED = re.compile(
+    "improperly formatted|malformed|invalid server response|invalid etag|valid commit oid", re.IGNORECASE
+)
+"""What the library says of answers that it checks; without it, they aren't asked for again."""
 
 BUSY = frozenset({408, 429, 500, 502, 503, 504})
 """Answers after which the same question may be answered later."""
@@ -54,20 +60,32 @@ def root_error(error: BaseException) -> BaseException:
     return error
 
 
-def library_failures() -> tuple[type[BaseException], ...]:
-    """Return what the library raises when something goes wrong outside of the program."""
-    return (_transport_error(), OSError, ValueError, RuntimeError)
-
-
 def is_passing(error: BaseException) -> bool:
-    """Whether the same may succeed later: no connection, no answer, a server that is busy or out of order."""
+    """Whether the same may succeed later.
+
+    That is so without a connection or an answer, where a server is busy or out of order, and with
+    an answer that makes no sense.
+    """
     error = root_error(error)
     errors = hub_library("huggingface_hub.errors")
     if isinstance(error, errors.HfHubHTTPError):
         return status_of(error) in BUSY
     if isinstance(error, errors.OfflineModeIsEnabled):
         return False
-    return isinstance(error, (_transport_error(), ConnectionError, TimeoutError))
+    return isinstance(error, (_transport_error(), ConnectionError, TimeoutError)) or _is_garbled(error)
+
+
+def _is_garbled(error: BaseException) -> bool:
+    """Whether the Hub answered that all is well, and the library couldn't make out what.
+
+    It takes answers apart as they come: what is missing there shows as errors of the language. That
+    a file which is to be copied isn't there is said where a list was too short, not by the Hub.
+    """
+    if isinstance(error, hub_library("huggingface_hub.errors").EntryNotFoundError):
+        return not isinstance(error, OSError)
+    if type(error) is ValueError:
+        return _GARBLED.search(str(error)) is not None
+    return isinstance(error, (JSONDecodeError, UnicodeDecodeError, LookupError, TypeError, AttributeError))
 
 
 def _transport_error() -> Any:
@@ -83,6 +101,11 @@ def without_secrets(text: str) -> str:
 def _told(error: BaseException, place: str, repository: str) -> HubError:
     error = root_error(error)
     errors = hub_library("huggingface_hub.errors")
+    if _is_garbled(error):
+        return HubError(
+            f"{place}: the Hub's answer makes no sense ({_words(error)})",
+            hint="If that stays so, something may answer in its place: check HF_ENDPOINT and proxies.",
+        )
     for kind, tell in _TOLD.items():
         if isinstance(error, getattr(errors, kind)):
             return tell(error, place, repository)
@@ -91,7 +114,11 @@ def _told(error: BaseException, place: str, repository: str) -> HubError:
             f"{place}: the Hub can't be reached ({type(error).__name__})",
             hint="Check the network, and HF_ENDPOINT and proxies if you have set them.",
         )
-    return HubError(f"{place}: {type(error).__name__}: {without_secrets(str(error))}")
+    return HubError(f"{place}: {_words(error)}")
+
+
+def _words(error: BaseException) -> str:
+    return f"{type(error).__name__}: {without_secrets(str(error))}"
 
 
 def _gated(_: Any, place: str, repository: str) -> HubError:
@@ -123,7 +150,7 @@ def _missing(_: Any, place: str, repository: str) -> HubError:
 def _refused(error: Any, place: str, repository: str) -> HubError:
     status = status_of(error)
     said = _said(error)
-    if not str(error.response.url).startswith(page_of("")):
+    if not without_login(str(error.response.url)).startswith(page_of("")):
         return HubError(f"{place}: the host of large files answered {status}{said}")
     if status == 401 and not is_logged_in():  # noqa: PLR2004
         return _missing(error, place, repository)

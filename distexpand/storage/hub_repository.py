@@ -65,10 +65,11 @@ class HubRepository:
         """
         # Without a limit of its own this question overrides those of the connection.
         limit = hub_client.PATIENCE_SECONDS
-        found = self.ask(
-            lambda: self.api.model_info(self.name, revision=revision, files_metadata=True, timeout=limit)
+        return self.ask(
+            lambda: _snapshot(
+                self.api.model_info(self.name, revision=revision, files_metadata=True, timeout=limit)
+            )
         )
-        return Snapshot(commit=found.sha, files={entry.rfilename: _file(entry) for entry in found.siblings})
 
     def exists(self) -> bool:
         """Whether the repository is there, and may be seen.
@@ -98,8 +99,11 @@ class HubRepository:
         Raises:
             HubError: they can't be listed.
         """
-        found = self.ask(lambda: self.api.list_repo_refs(self.name))
-        return {branch.name: branch.target_commit for branch in found.branches}
+        return self.ask(
+            lambda: {
+                branch.name: branch.target_commit for branch in self.api.list_repo_refs(self.name).branches
+            }
+        )
 
     def create_branch(self, branch: str, *, at: str) -> None:
         """Make a branch at a commit; one that is there already is no error, and stays where it is.
@@ -139,6 +143,13 @@ class HubRepository:
         )
         hub_utilities().hf_raise_for_status(response)
         return bytes(response.content)
+
+
+def _snapshot(found: Any) -> Snapshot:
+    """Take the library's answer apart, which fails like the library does where something is missing."""
+    if not found.sha:
+        raise LookupError("no commit")
+    return Snapshot(commit=found.sha, files={entry.rfilename: _file(entry) for entry in found.siblings})
 
 
 def _file(entry: Any) -> HubFile:

@@ -5,10 +5,11 @@ and then. So a conditional write may have been done though its answer was lost: 
 what is there is compared with what was written.
 """
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from distexpand.errors import StorageError
 from distexpand.storage.address import Address
@@ -44,6 +45,13 @@ class ObjectFiles:
         self._refusals = (FileNotFoundError, errors.AlreadyExistsError, errors.PreconditionError)
         self._timeout = timeout_seconds()
         self._reached = False
+        self._hasty = False
+
+    def hasty(self) -> Self:
+        """Return the same files, but with one try at each call, for what is only nice to have."""
+        other = copy.copy(self)
+        other._hasty = True  # noqa: SLF001  # of the same class
+        return other
 
     def read(self, path: str) -> Stored | None:
         """Return a file, or nothing if there is none.
@@ -57,7 +65,7 @@ class ObjectFiles:
             return Stored(raw=bytes(found.bytes()), version=_version(found.meta))
 
         try:
-            return self._tried("read", path, get)
+            return self._tried("read", path, get, passes=(FileNotFoundError,))
         except FileNotFoundError:
             return None
 
@@ -73,7 +81,7 @@ class ObjectFiles:
             return found.meta["size"], dict(found.attributes)
 
         try:
-            return self._tried("read", path, head)
+            return self._tried("read", path, head, passes=(FileNotFoundError,))
         except FileNotFoundError:
             return None
 
@@ -108,7 +116,12 @@ class ObjectFiles:
             StorageError: there is nothing to copy, or the store doesn't say that it is done.
         """
         try:
-            self._tried("copy", path, lambda: self._obstore.copy(self._client, path, to, overwrite=False))
+            self._tried(
+                "copy",
+                path,
+                lambda: self._obstore.copy(self._client, path, to, overwrite=False),
+                passes=self._refusals,
+            )
         except FileNotFoundError as error:
             raise self._error("copy", path, trouble_of(error, self.address)) from None
         except self._refusals:
@@ -137,19 +150,28 @@ class ObjectFiles:
         if not paths:
             return
         try:
-            self._tried("remove", "", lambda: self._obstore.delete(self._client, list(paths)))
+            self._tried(
+                "remove",
+                "",
+                lambda: self._obstore.delete(self._client, list(paths)),
+                passes=(FileNotFoundError,),
+            )
         except (FileNotFoundError, StorageError):  # not all stores remove several at once, or what is gone
             for path in paths:
                 self._remove(path)
 
     def _remove(self, path: str) -> None:
         with suppress(FileNotFoundError):
-            self._tried("remove", path, lambda: self._obstore.delete(self._client, path))
+            self._tried(
+                "remove", path, lambda: self._obstore.delete(self._client, path), passes=(FileNotFoundError,)
+            )
 
     def _put_if(self, path: str, raw: bytes, mode: str | dict[str, str]) -> Mapping[str, str] | None:
+        # What is to be replaced may be gone; where something is to be created, there is a place at least.
+        passes = self._refusals if isinstance(mode, dict) else self._refusals[1:]
         try:
-            return self._tried("write", path, lambda: self._put(path, raw, mode, None))
-        except self._refusals:
+            return self._tried("write", path, lambda: self._put(path, raw, mode, None), passes=passes)
+        except passes:
             found = self.read(path)
             return found.version if found and found.raw == raw else None
 
@@ -166,18 +188,20 @@ class ObjectFiles:
         )
         return _version(made)
 
-    def _tried(self, doing: str, path: str, call: Callable[[], _Found]) -> _Found:
-        """Call until it succeeds, is refused, or there is no hope."""
+    def _tried(
+        self, doing: str, path: str, call: Callable[[], _Found], *, passes: tuple[type[Exception], ...] = ()
+    ) -> _Found:
+        """Call until it succeeds, there is no hope, or it is refused in a way that `passes` to the caller."""
         retries = Retries(self._timeout, reached=lambda: self._reached)
         while True:
             try:
                 answer = call()
-            except self._refusals:
+            except passes:
                 self._reached = True
                 raise
             except Exception as error:  # noqa: BLE001  # whatever the client raises, also of its own bugs
                 trouble = trouble_of(error, self.address)
-                if not retries.wait(trouble, lambda: None):
+                if self._hasty or not retries.wait(trouble, lambda: None):
                     raise self._error(doing, path, trouble, attempts=retries.failures) from None
             else:
                 self._reached = True

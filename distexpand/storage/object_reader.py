@@ -86,6 +86,8 @@ class ObjectReader:
     def _first(self) -> Version:
         """Return the file's version, which is asked for together with its first bytes."""
         with self._lock:
+            if self._known is None and self._listed == 0:  # there is no range to ask for
+                self._known = self._checked(self._requests.version(self._name))
             if self._known is None:
                 length = HEAD_BYTES if self._listed is None else min(self._listed, HEAD_BYTES)
                 head = memoryview(bytearray(length))

@@ -1,25 +1,33 @@
 """From the text of a location to the store that it names; clients are loaded only for what is asked for."""
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from distexpand.storage.address import HUB, Address, parse_address
+from distexpand.formats.archive_index import ARCHIVE_NAME
+from distexpand.storage.address import HUB, WEB, Address, parse_address
+from distexpand.storage.archive_source import ArchiveSource, is_archive
 from distexpand.storage.local import LocalSource
 from distexpand.storage.ranges import SourceStore
 
 
 def open_store(location: str) -> SourceStore:
-    """Return the checkpoint at a location, as a plan keeps it or a user writes it.
+    """Return the checkpoint at a location, as a plan keeps it or a user writes it; packed or not.
 
     Raises:
+        CheckpointError: it is an archive, and damaged.
         UsageError: no such kind of place.
         MissingDependencyError: the client for that kind of place isn't installed.
         StorageError: it can't be reached.
     """
     address = parse_address(location)
     if address is None or address.scheme == "file":
-        return LocalSource(Path(location if address is None else address.path))
-    return _hub(address) if address.scheme == HUB else _objects(address)
+        directory = Path(location if address is None else address.path)
+        local = LocalSource(directory)
+        # Asked by name: a directory that is gone is told of when something of it is wanted.
+        return ArchiveSource(local) if os.path.isfile(directory / ARCHIVE_NAME) else local  # noqa: PTH113
+    store = _hub(address) if address.scheme == HUB else _objects(address)
+    return ArchiveSource(store) if address.scheme not in WEB and is_archive(store.files()) else store
 
 
 def _objects(address: Address) -> SourceStore:

@@ -8,6 +8,8 @@ about one for each thread. Rejected: parts in the order in which they get full, 
 have them, since then the threads would have to wait for one another.
 """
 
+import contextlib
+import mmap
 import threading
 from bisect import bisect_right
 from collections.abc import Iterator
@@ -20,7 +22,7 @@ MOST_PARTS = 9000
 """Stores allow 10,000."""
 
 _ROUND = 1 << 20
-_MOST_SPARE = 4
+_HUGE_BYTES = 2 << 20
 
 
 def part_size(size: int, *, least: int = LEAST_PART) -> int:
@@ -31,60 +33,32 @@ def part_size(size: int, *, least: int = LEAST_PART) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """A part that is complete; `index` counts from 0. `body` is lent until it is given back."""
+    """A part that is complete; `index` counts from 0. `body` is lent until the next part is asked for."""
 
     index: int
-    body: bytes | bytearray
-
-
-class PartBuffers:
-    """Memory for parts: kept for the next one, as fresh pages would have to be cleared again."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._spare: list[bytearray] = []
-        self._zeros = b""
-
-    def take(self, length: int) -> bytearray:
-        """Return a buffer, whatever it holds."""
-        with self._lock:
-            for index, buffer in enumerate(self._spare):
-                if len(buffer) == length:
-                    return self._spare.pop(index)
-        return bytearray(length)
-
-    def give_back(self, body: bytes | bytearray) -> None:
-        """Take a buffer that nobody uses any more."""
-        if isinstance(body, bytearray):
-            with self._lock:
-                self._spare = [body, *self._spare][:_MOST_SPARE]
-
-    def zeros(self, length: int) -> bytes:
-        """Return zeros, the same ones for all parts of the usual length."""
-        zeros = self._zeros
-        if len(zeros) < length:
-            zeros = self._zeros = bytes(length)
-        return zeros[:length]
+    body: memoryview
 
 
 @dataclass(slots=True)
 class _Begun:
-    """A part that isn't complete: begin and end of what was given to it, and of what of that is zero."""
+    """A part that isn't complete: begin and end of what was given to it, and how many bytes have landed.
+
+    Memory is taken from the system where bytes land, and nowhere else: often it is half of a part.
+    """
 
     given: list[tuple[int, int]] = field(default_factory=list)
-    zero: list[tuple[int, int]] = field(default_factory=list)
     landed: int = 0
-    buffer: bytearray | None = None
+    pages: memoryview | None = None
 
 
 class PartGrid:
     """The parts of one file of `size` bytes; one without bytes if it is empty."""
 
-    def __init__(self, size: int, part_bytes: int, buffers: PartBuffers) -> None:
+    def __init__(self, size: int, part_bytes: int) -> None:
         self.size = size
         self.part_bytes = part_bytes
         self.count = max(1, -(-size // part_bytes))
-        self._buffers = buffers
+        self._zeros = memoryview(b"")
         self._lock = threading.Lock()
         self._begun: dict[int, _Begun] = {}
         self._gone = bytearray(self.count)
@@ -101,8 +75,14 @@ class PartGrid:
         """
         for index, begin, end in self._cut(offset, len(buffer)):
             start = index * self.part_bytes
-            target = self._claim(index, begin, end)
-            target[begin:end] = buffer[start + begin - offset : start + end - offset]
+            piece = buffer[start + begin - offset : start + end - offset]
+            if len(piece) == self.length(index):
+                self._give_whole(index)
+                yield Part(index=index, body=piece)
+                continue
+            pages = self._claim(index, begin, end, data=True)
+            assert pages is not None
+            pages[begin:end] = piece
             yield from self._landed(index, end - begin)
 
     def leave_zero(self, offset: int, length: int) -> Iterator[Part]:
@@ -115,7 +95,7 @@ class PartGrid:
         """
         for index, begin, end in self._cut(offset, length):
             if self._gone[index] != _TAKEN:
-                self._claim(index, begin, end, zero=True)
+                self._claim(index, begin, end, data=False)
                 yield from self._landed(index, end - begin)
 
     def take_whole(self, first: int, stop: int) -> bool:
@@ -135,10 +115,8 @@ class PartGrid:
         """Yield the parts that aren't complete, zero where nothing was given; no thread may give more."""
         for index in range(self.count):
             if not self._gone[index]:
-                begun = self._begun.setdefault(index, _Begun())
-                gaps = _gaps(begun.given, self.length(index))
-                begun.zero += gaps
-                yield self._complete(index)
+                self._begun.setdefault(index, _Begun())
+                yield from self._complete(index)
 
     def close(self) -> None:
         """Let go of the memory."""
@@ -149,7 +127,8 @@ class PartGrid:
     def held_bytes(self) -> int:
         """The memory of parts that aren't complete."""
         with self._lock:
-            return sum(len(begun.buffer or b"") for begun in self._begun.values())
+            begun = [part for part in self._begun.values() if part.pages is not None]
+            return sum(end - begin for part in begun for begin, end in part.given)
 
     def _cut(self, offset: int, length: int) -> Iterator[tuple[int, int, int]]:
         """Yield part, and begin and end in it, of each part that a range touches."""
@@ -162,20 +141,15 @@ class PartGrid:
             yield index, begin, begin + taken
             offset += taken
 
-    def _claim(self, index: int, begin: int, end: int, *, zero: bool = False) -> bytearray:
-        """Take note that a range of a part is given, and return the part's buffer."""
+    def _claim(self, index: int, begin: int, end: int, *, data: bool) -> memoryview | None:
+        """Take note that a range of a part is given, and return the part's memory if it is for data."""
         with self._lock:
-            if self._gone[index]:
+            begun = self._begun.setdefault(index, _Begun()) if not self._gone[index] else None
+            if begun is None or not _insert(begun.given, begin, end):
                 raise self._given_twice(index, begin, end)
-            begun = self._begun.setdefault(index, _Begun())
-            if not _insert(begun.given, begin, end):
-                raise self._given_twice(index, begin, end)
-            if zero:
-                begun.zero.append((begin, end))
-                return bytearray()
-            if begun.buffer is None:
-                begun.buffer = self._buffers.take(self.length(index))
-            return begun.buffer
+            if data and begun.pages is None:
+                begun.pages = _fresh_pages(self.length(index))
+            return begun.pages
 
     def _given_twice(self, index: int, begin: int, end: int) -> StorageError:
         start = index * self.part_bytes
@@ -187,21 +161,45 @@ class PartGrid:
             begun.landed += length
             if begun.landed < self.length(index):
                 return
-        yield self._complete(index)
+        yield from self._complete(index)
 
-    def _complete(self, index: int) -> Part:
+    def _give_whole(self, index: int) -> None:
+        """Take note that a part is given at once."""
+        with self._lock:
+            if self._gone[index] or index in self._begun:
+                raise self._given_twice(index, 0, self.length(index))
+            self._gone[index] = _SENT
+
+    def _complete(self, index: int) -> Iterator[Part]:
         with self._lock:
             begun = self._begun.pop(index)
             self._gone[index] = _SENT
-        length = self.length(index)
-        if begun.buffer is None:
-            return Part(index=index, body=self._buffers.zeros(length))
-        for begin, end in begun.zero:
-            begun.buffer[begin:end] = memoryview(self._buffers.zeros(length))[: end - begin]
-        return Part(index=index, body=begun.buffer)
+        if begun.pages is None:
+            yield Part(index=index, body=self._zero_bytes(self.length(index)))
+            return
+        yield Part(index=index, body=begun.pages)
+
+    def _zero_bytes(self, length: int) -> memoryview:
+        """Return zeros, the same ones for all parts."""
+        zeros = self._zeros
+        if len(zeros) < length:
+            zeros = self._zeros = memoryview(bytes(length))
+        return zeros[:length]
 
 
 _SENT, _TAKEN = 1, 2
+
+
+def _fresh_pages(length: int) -> memoryview:
+    """Return memory that reads as zero, on huge pages where the system has them.
+
+    On small ones taking it costs as much as sending it does.
+    """
+    area = mmap.mmap(-1, -(-length // _HUGE_BYTES) * _HUGE_BYTES, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    if hasattr(mmap, "MADV_HUGEPAGE"):
+        with contextlib.suppress(OSError):  # a kernel built without them
+            area.madvise(mmap.MADV_HUGEPAGE)
+    return memoryview(area)[:length]
 
 
 def _insert(ranges: list[tuple[int, int]], begin: int, end: int) -> bool:
@@ -219,10 +217,3 @@ def _insert(ranges: list[tuple[int, int]], begin: int, end: int) -> bool:
         end, stop = after[1], place + 1
     ranges[start:stop] = [(begin, end)]
     return True
-
-
-def _gaps(ranges: list[tuple[int, int]], length: int) -> list[tuple[int, int]]:
-    """Return what lies between ranges in order."""
-    ends = [0, *(end for _, end in ranges)]
-    begins = [*(begin for begin, _ in ranges), length]
-    return [(end, begin) for end, begin in zip(ends, begins, strict=True) if end < begin]

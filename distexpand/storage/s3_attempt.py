@@ -6,13 +6,14 @@ process. What a worker drops it aborts. What a dead worker drops nobody sees, bu
 and bills it until an output's next committer, or `distexpand clean`, aborts it.
 """
 
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from distexpand.errors import StorageError
 from distexpand.storage.address import Address
-from distexpand.storage.object_reader import ObjectReader
-from distexpand.storage.part_grid import LEAST_PART, Part, PartBuffers, PartGrid, part_size
-from distexpand.storage.s3_sharing import PartCopies, shareable, whole_parts
+from distexpand.storage.part_grid import LEAST_PART, Part, PartGrid, part_size
+from distexpand.storage.ranges import RangeReader
+from distexpand.storage.s3_made import Copied, MadeCopies
+from distexpand.storage.s3_sharing import PartCopies, find_object, whole_parts
 from distexpand.storage.s3_uploads import S3Uploads, Upload
 
 
@@ -33,7 +34,7 @@ class S3Output:
         Args:
             address: the output's folder.
             run: the name of the run, kept with each object.
-            shares: whether the store may copy parts from sources that lie in it.
+            shares: whether the store may copy parts from sources that lie in it, and from finished shards.
             least_part: bytes of a part, unless a file needs larger ones.
             client: boto3's; one for the environment, if not given.
         """
@@ -41,12 +42,12 @@ class S3Output:
         self._run = run
         self.shares = shares
         self._least_part = least_part
-        self.buffers = PartBuffers()
+        self.copies = MadeCopies()
         self.location = str(address)
 
     def begin(self, final_name: str, size: int) -> "S3Attempt":
         """Begin an upload of a file of `size` bytes."""
-        grid = PartGrid(size, part_size(size, least=self._least_part), self.buffers)
+        grid = PartGrid(size, part_size(size, least=self._least_part))
         return S3Attempt(self, grid, self.uploads.begin(final_name, run=self._run))
 
 
@@ -65,21 +66,23 @@ class S3Attempt:
         """Do nothing: a store has room."""
 
     def share(self, source: object, source_offset: int, offset: int, length: int) -> tuple[int, int]:
-        """Have the store copy the whole parts of a range from a source that lies in it.
+        """Have the store copy the whole parts of a range from the source, or from a shard that has them.
 
         Raises:
             StorageError: it doesn't copy them, and neither can they be read and sent.
         """
-        nothing = (offset, offset)
-        stored = shareable(source) if self._output.shares else None
-        first, stop = whole_parts(self._grid, offset, length)
-        if stored is None or first >= stop or not self._grid.take_whole(first, stop):
-            return nothing
-        assert isinstance(source, ObjectReader)
-        copies = PartCopies(
-            self._output.uploads, self._upload, self._grid, source, shift=offset - source_offset
-        )
-        if not copies.copy(stored, first, stop):
+        if not self._output.shares or isinstance(source, S3Attempt):
+            return offset, offset
+        reader = cast(RangeReader, source)  # noqa: TC006  # what isn't an attempt
+        copied = Copied(source=source, source_offset=source_offset, offset=offset, length=length)
+        self._output.copies.asked(self.name, copied)
+        shift = offset - source_offset
+        found = find_object(reader, source_offset, length, self._output.copies)
+        first, stop = whole_parts(self._grid, found.source_offset + shift, found.length) if found else (0, 0)
+        if found is None or first >= stop or not self._grid.take_whole(first, stop):
+            return offset, offset
+        copies = PartCopies(self._output.uploads, self._upload, self._grid, reader, shift=shift)
+        if not copies.copy(found, first, stop):
             self._output.shares = False
         return first * self._grid.part_bytes, min(stop * self._grid.part_bytes, self._grid.size)
 
@@ -121,15 +124,13 @@ class S3Attempt:
         self._finished = True
 
     def _send(self, part: Part) -> None:
-        try:
-            self._output.uploads.put_part(self._upload, part.index + 1, part.body)
-        finally:
-            self._output.buffers.give_back(part.body)
+        self._output.uploads.put_part(self._upload, part.index + 1, part.body)
 
     def close(self) -> None:
         """Let go of it; without `finish` the upload is aborted."""
         self._grid.close()
         if not self._finished:
+            self._output.copies.dropped(self.name)
             self._output.uploads.abort_quietly(self._upload)
 
     def __enter__(self) -> Self:

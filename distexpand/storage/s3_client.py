@@ -11,7 +11,7 @@ import random
 from typing import Any
 from urllib.parse import urlsplit
 
-from distexpand.errors import DistexpandError, MissingDependencyError, StorageError
+from distexpand.errors import MissingDependencyError, StorageError
 from distexpand.storage.object_client import HOW_TO_SIGN_IN, timeout_seconds
 
 _ATTEMPTS = 8
@@ -23,7 +23,7 @@ _BUSY = frozenset({408, 429})
 _LONGEST_PAUSE_SECONDS = 60.0
 
 _ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
-_OWN_ENDPOINTS = (".amazonaws.com", ".amazonaws.com.cn")
+_AMAZON = (".amazonaws.com", ".amazonaws.com.cn")
 _CHECKSUMS = "AWS_REQUEST_CHECKSUM_CALCULATION"
 
 _DENIED = "Check that these credentials may write and list there, and list and abort multipart uploads."
@@ -34,6 +34,8 @@ _ADVICE = {
     "SignatureDoesNotMatch": HOW_TO_SIGN_IN["s3"],
     "ExpiredToken": "The credentials have expired: renew them, then go on with --resume.",
     "NoSuchBucket": "Make the bucket first, or check its name, region and endpoint.",
+    "PermanentRedirect": "Set AWS_REGION to the bucket's region.",
+    "AuthorizationHeaderMalformed": "Set AWS_REGION to the bucket's region.",
     "SlowDown": "The store asks for fewer requests: go on later with --resume.",
 }
 
@@ -49,26 +51,29 @@ def s3_client(*, hasty: bool = False) -> Any:
         StorageError: what the environment says of credentials or endpoint can't be used.
     """
     boto3, config = _boto3()
-    endpoint = next((os.environ[name] for name in _ENDPOINTS if os.environ.get(name)), None)
     patience = min(timeout_seconds(), _CONNECT_SECONDS) if hasty else timeout_seconds()
+    settings = {
+        "connect_timeout": min(patience, _CONNECT_SECONDS),
+        "read_timeout": patience,
+        "max_pool_connections": _CONNECTIONS,
+        "retries": {"mode": "standard", "total_max_attempts": 2 if hasty else _ATTEMPTS},
+        "request_checksum_calculation": os.environ.get(_CHECKSUMS, "when_required").lower(),
+        "response_checksum_validation": "when_required",
+    }
+
+    def made(session: Any, **naming: str) -> Any:
+        return session.client(
+            "s3",
+            endpoint_url=next((os.environ[name] for name in _ENDPOINTS if os.environ.get(name)), None),
+            region_name=os.environ.get("AWS_REGION") or session.region_name,
+            config=config(**settings, s3={"payload_signing_enabled": False, **naming}),
+        )
+
     try:
         session = boto3.Session()
-        client = session.client(
-            "s3",
-            endpoint_url=endpoint,
-            region_name=os.environ.get("AWS_REGION") or session.region_name,
-            config=config(
-                connect_timeout=min(patience, _CONNECT_SECONDS),
-                read_timeout=patience,
-                max_pool_connections=_CONNECTIONS,
-                retries={"mode": "standard", "total_max_attempts": 2 if hasty else _ATTEMPTS},
-                request_checksum_calculation=os.environ.get(_CHECKSUMS, "when_required").lower(),
-                response_checksum_validation="when_required",
-                s3={"payload_signing_enabled": False, "addressing_style": _addressing(endpoint)},
-            ),
-        )
-    except DistexpandError:
-        raise
+        client = made(session, **_naming())
+        if _needs_paths(client):
+            client = made(session, addressing_style="path")
     except Exception as error:  # noqa: BLE001  # not repeated: it may hold what the environment gave
         raise StorageError(
             f"S3: credentials or endpoint in the environment can't be used ({type(error).__name__})",
@@ -92,9 +97,11 @@ def _pause_of_the_busy(response: tuple[Any, Any] | None, attempts: int, **_: Any
 
 
 def s3_error(place: str, doing: str, error: Exception) -> StorageError:
-    """Map an error of boto3 to ours; of what it says only the store's own words are repeated."""
-    code, words = error_code(error), _words(error)
-    return StorageError(f"{place}: can't {doing}: {words}", hint=_ADVICE.get(code, ""))
+    """Map an error of boto3 to ours; of what it says only the store's code is repeated."""
+    hint = (
+        HOW_TO_SIGN_IN["s3"] if "Credentials" in type(error).__name__ else _ADVICE.get(error_code(error), "")
+    )
+    return StorageError(f"{place}: can't {doing}: {_words(error)}", hint=hint)
 
 
 def error_code(error: Exception) -> str:
@@ -110,12 +117,6 @@ def s3_errors() -> tuple[type[Exception], ...]:
     return (BotoCoreError, ClientError)
 
 
-def endpoint_of(client: Any) -> str:
-    """Return server and port of a client's endpoint: objects of the same one can be copied inside it."""
-    netloc: str = urlsplit(client.meta.endpoint_url).netloc
-    return netloc.rpartition("@")[2].lower()
-
-
 def _boto3() -> tuple[Any, Any]:
     try:
         import boto3  # noqa: PLC0415
@@ -127,25 +128,28 @@ def _boto3() -> tuple[Any, Any]:
     return boto3, Config
 
 
-def _addressing(endpoint: str | None) -> str:
-    """Return how the bucket is named: other servers than Amazon's rarely have a name for each."""
-    if os.environ.get("AWS_VIRTUAL_HOSTED_STYLE_REQUEST", "").lower() in {"1", "true", "yes", "on"}:
-        return "virtual"
-    host = urlsplit(endpoint or "").hostname or ""
-    return "path" if endpoint and not host.endswith(_OWN_ENDPOINTS) else "auto"
+def _naming() -> dict[str, str]:
+    """Return how the environment wants buckets to be named, if it says so."""
+    virtual = os.environ.get("AWS_VIRTUAL_HOSTED_STYLE_REQUEST", "").lower() in {"1", "true", "yes", "on"}
+    return {"addressing_style": "virtual"} if virtual else {}
+
+
+def _needs_paths(client: Any) -> bool:
+    """Whether buckets are to be named in paths: other servers than Amazon's rarely have a host for each."""
+    host = urlsplit(client.meta.endpoint_url).hostname or ""
+    return not host.endswith(_AMAZON) and not client.meta.config.s3.get("addressing_style")
 
 
 def _words(error: Exception) -> str:
+    """Return the store's code for what went wrong, not its message, in which anything may stand."""
     code = error_code(error)
     if code:
-        details = getattr(error, "response", {})
-        message = " ".join(str(details.get("Error", {}).get("Message", "")).split())
-        return f"{code}: {message}" if message and message != code else code
+        return f"the server answers {code}"
     name = type(error).__name__.removesuffix("Error")
     return {
-        "ReadTimeout": "no answer in time",
+        "ReadTimeout": "the server hangs",
         "ConnectTimeout": "no connection in time",
         "EndpointConnection": "the server can't be reached",
-        "ConnectionClosed": "the connection was closed",
+        "ConnectionClosed": "the connection broke",
         "NoCredentials": "no credentials were found",
     }.get(name, name)

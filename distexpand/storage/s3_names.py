@@ -8,6 +8,7 @@ from distexpand.formats.index import is_shard_name
 from distexpand.storage.address import Address
 from distexpand.storage.final_names import Made, Staged
 from distexpand.storage.s3_attempt import S3Output
+from distexpand.storage.s3_client import s3_client
 from distexpand.storage.s3_uploads import S3Uploads, Upload, upload_of
 
 
@@ -16,16 +17,23 @@ class S3Names:
 
     def __init__(self, address: Address, client: Any = None) -> None:
         self._uploads = S3Uploads(address, client)
+        self._output: S3Output | None = None
+
+    def hasty(self) -> "S3Names":
+        """Return the same by a client that gives up soon."""
+        return S3Names(self._uploads.address, s3_client(hasty=True))
 
     def output(self, run: str, *, shares: bool = False) -> S3Output:
         """Return where a run's attempts are begun."""
-        return S3Output(self._uploads.address, run=run, shares=shares, client=self._uploads.client)
+        client = self._uploads.client
+        self._output = S3Output(self._uploads.address, run=run, shares=shares, client=client)
+        return self._output
 
     def stage(self, name: str, raw: bytes, *, run: str) -> str:
         """Upload a small file as one part."""
         upload = self._uploads.begin(name, run=run)
         try:
-            self._uploads.put_part(upload, 1, raw)
+            self._uploads.put_part(upload, 1, memoryview(raw))
         except BaseException:
             self._uploads.abort_quietly(upload)
             raise
@@ -43,7 +51,10 @@ class S3Names:
         if parts is None or sum(length for length, _ in parts.values()) != size:
             gone = "is gone" if parts is None else "isn't whole"
             raise StorageError(f"{self._uploads.address}/{name}: its upload {gone}")
-        return self._uploads.complete(upload, parts)
+        stored = self._uploads.complete(upload, parts)
+        if stored is not None and stored.tag and self._output is not None:
+            self._output.copies.made(attempt, stored)
+        return stored is not None
 
     def made(self, name: str) -> Made | None:
         """Return what is known of an object."""

@@ -10,8 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 from distexpand.errors import StorageError
 from distexpand.storage.object_reader import ObjectReader
-from distexpand.storage.object_requests import StoredObject
 from distexpand.storage.part_grid import PartGrid
+from distexpand.storage.ranges import RangeReader
+from distexpand.storage.s3_made import Found, MadeCopies
 from distexpand.storage.s3_uploads import S3Uploads, Upload
 
 _COPIED_AT_ONCE = 8
@@ -19,10 +20,12 @@ _COPY_BYTES = 256 << 20
 """Of one copy; stores allow 5 GB, but several smaller ones at once are quicker."""
 
 
-def shareable(source: object) -> StoredObject | None:
-    """Return the object on S3 that a source is, or nothing if it isn't one."""
+def find_object(source: RangeReader, offset: int, length: int, made: MadeCopies) -> Found | None:
+    """Return where the store has a range of a source, or some of it: in itself, or in what was made."""
     stored = source.stored() if isinstance(source, ObjectReader) else None
-    return stored if stored is not None and stored.scheme == "s3" else None
+    if stored is not None and stored.scheme == "s3":
+        return Found(stored=stored, source_offset=offset, offset=offset, length=length)
+    return made.find(source, offset, length)
 
 
 def whole_parts(grid: PartGrid, offset: int, length: int) -> tuple[int, int]:
@@ -33,10 +36,10 @@ def whole_parts(grid: PartGrid, offset: int, length: int) -> tuple[int, int]:
 
 
 class PartCopies:
-    """Copies from one object to an upload, `shift` bytes further on in the upload."""
+    """Copies of a source's bytes to an upload, where they lie `shift` bytes further on."""
 
     def __init__(
-        self, uploads: S3Uploads, upload: Upload, grid: PartGrid, reader: ObjectReader, *, shift: int
+        self, uploads: S3Uploads, upload: Upload, grid: PartGrid, reader: RangeReader, *, shift: int
     ) -> None:
         self._uploads = uploads
         self._upload = upload
@@ -44,25 +47,26 @@ class PartCopies:
         self._reader = reader
         self._shift = shift
 
-    def copy(self, stored: StoredObject, first: int, stop: int) -> bool:
-        """Fill parts from the object; return whether the store copied them all.
+    def copy(self, found: Found, first: int, stop: int) -> bool:
+        """Fill parts from an object that has their bytes; return whether the store copied them all.
 
         Raises:
             StorageError: it didn't, and reading or sending failed too.
         """
         runs = list(self._runs(first, stop))
         with ThreadPoolExecutor(min(len(runs), _COPIED_AT_ONCE)) as pool:
-            return all(list(pool.map(lambda run: self._fill(stored, *run), runs)))
+            return all(list(pool.map(lambda run: self._fill(found, *run), runs)))
 
     def _runs(self, first: int, stop: int) -> Iterator[tuple[int, int]]:
         step = max(1, _COPY_BYTES // self._grid.part_bytes)
         for start in range(first, stop, step):
             yield start, min(start + step, stop)
 
-    def _fill(self, stored: StoredObject, first: int, stop: int) -> bool:
+    def _fill(self, found: Found, first: int, stop: int) -> bool:
         begin, end = self._begin(first), min(self._begin(stop), self._grid.size)
+        there = found.offset + begin - self._shift - found.source_offset
         try:
-            self._uploads.copy_part(self._upload, first + 1, stored, begin - self._shift, end - begin)
+            self._uploads.copy_part(self._upload, first + 1, found.stored, there, end - begin)
         except StorageError:
             if not self._is_there(first + 1, end - begin):
                 self._stream(first, stop)
@@ -75,8 +79,8 @@ class PartCopies:
 
     def _stream(self, first: int, stop: int) -> None:
         for index in range(first, stop):
-            body = bytearray(self._grid.length(index))
-            self._reader.read_into(self._begin(index) - self._shift, memoryview(body))
+            body = memoryview(bytearray(self._grid.length(index)))
+            self._reader.read_into(self._begin(index) - self._shift, body)
             self._uploads.put_part(self._upload, index + 1, body)
 
     def _begin(self, index: int) -> int:

@@ -14,6 +14,7 @@ from distexpand.errors import StorageError
 from distexpand.storage.address import Address
 from distexpand.storage.final_names import Made
 from distexpand.storage.object_requests import StoredObject
+from distexpand.storage.part_body import PartBody
 from distexpand.storage.s3_client import error_code, s3_client, s3_error, s3_errors
 
 _TOKEN, _RUN = "distexpand-attempt", "distexpand-run"
@@ -76,17 +77,19 @@ class S3Uploads:
         """
         token = secrets.token_hex(8)
         answer = self._call(
-            "begin an upload of", path, "create_multipart_upload", Metadata={_TOKEN: token, _RUN: run}
+            "begin an upload", path, "create_multipart_upload", Metadata={_TOKEN: token, _RUN: run}
         )
         return Upload(path=path, id=answer["UploadId"], token=token)
 
-    def put_part(self, upload: Upload, number: int, body: bytes | bytearray) -> None:
-        """Send a part; numbers count from 1.
+    def put_part(self, upload: Upload, number: int, body: memoryview) -> None:
+        """Send a part, whose memory must stay as it is meanwhile; numbers count from 1.
 
         Raises:
             StorageError: it couldn't be sent.
         """
-        self._call("upload", upload.path, "upload_part", UploadId=upload.id, PartNumber=number, Body=body)
+        self._call(
+            "upload", upload.path, "upload_part", UploadId=upload.id, PartNumber=number, Body=PartBody(body)
+        )
 
     def copy_part(self, upload: Upload, number: int, source: StoredObject, offset: int, length: int) -> None:
         """Have the store copy a part from another object.
@@ -102,7 +105,7 @@ class S3Uploads:
             StorageError: it can't, or the object has changed.
         """
         self._call(
-            "copy a part of",
+            "copy a part to it",
             upload.path,
             "upload_part_copy",
             UploadId=upload.id,
@@ -129,43 +132,48 @@ class S3Uploads:
         except self._errors as error:
             if error_code(error) in _GONE:
                 return None
-            raise self._error("list the parts of", upload.path, error) from None
+            raise self._error("list its parts", upload.path, error) from None
         return found
 
-    def complete(self, upload: Upload, parts: dict[int, tuple[int, str]]) -> bool:
-        """Make the object of an upload, and say so; not if there is one of that name already.
+    def complete(self, upload: Upload, parts: dict[int, tuple[int, str]]) -> StoredObject | None:
+        """Make the object of an upload and return it; nothing if there is one of that name already.
 
         Raises:
             StorageError: the store doesn't say that it is done, which it may be all the same.
         """
         listed = [{"PartNumber": number, "ETag": parts[number][1]} for number in sorted(parts)]
         try:
-            self._complete(upload, listed, IfNoneMatch="*")
+            return self._completed(upload, listed, IfNoneMatch="*")
         except self._errors as error:
             if error_code(error) in _TAKEN:
-                return False
+                return None
             if error_code(error) in _NO_CONDITIONS:
-                return self._complete_unconditionally(upload, listed)
-            raise self._error("complete the upload of", upload.path, error) from None
-        return True
+                return self._completed_unconditionally(upload, listed)
+            raise self._error("complete the upload", upload.path, error) from None
 
-    def _complete_unconditionally(self, upload: Upload, listed: Sequence[Mapping[str, Any]]) -> bool:
+    def _completed_unconditionally(
+        self, upload: Upload, listed: Sequence[Mapping[str, Any]]
+    ) -> StoredObject | None:
         """Look first, where a store can't be told to refuse."""
         if self.made(upload.path) is not None:
-            return False
+            return None
         try:
-            self._complete(upload, listed)
+            return self._completed(upload, listed)
         except self._errors as error:
-            raise self._error("complete the upload of", upload.path, error) from None
-        return True
+            raise self._error("complete the upload", upload.path, error) from None
 
-    def _complete(self, upload: Upload, listed: Sequence[Mapping[str, Any]], **condition: str) -> None:
-        self.client.complete_multipart_upload(
-            Bucket=self.address.root,
-            Key=self.key(upload.path),
-            UploadId=upload.id,
-            MultipartUpload={"Parts": listed},
-            **condition,
+    def _completed(
+        self, upload: Upload, listed: Sequence[Mapping[str, Any]], **condition: str
+    ) -> StoredObject:
+        place = {"Bucket": self.address.root, "Key": self.key(upload.path), "UploadId": upload.id}
+        answer = self.client.complete_multipart_upload(
+            **place, MultipartUpload={"Parts": listed}, **condition
+        )
+        return StoredObject(
+            scheme=self.address.scheme,
+            root=self.address.root,
+            key=self.key(upload.path),
+            tag=answer.get("ETag", ""),
         )
 
     def abort(self, upload: Upload) -> None:
@@ -194,7 +202,7 @@ class S3Uploads:
             client.abort_multipart_upload(**place)
         except self._errors as error:
             if error_code(error) not in _GONE:
-                raise self._error("abort the upload of", upload.path, error) from None
+                raise self._error("abort the upload", upload.path, error) from None
 
     def in_progress(self) -> Iterator[Upload]:
         """Yield the uploads below the address, whoever's they are, that are neither completed nor aborted.
@@ -209,7 +217,7 @@ class S3Uploads:
                 for found in page.get("Uploads", ()):
                     yield Upload(path=found["Key"].removeprefix(prefix), id=found["UploadId"])
         except self._errors as error:
-            raise self._error("list the uploads of", "", error) from None
+            raise self._error("list uploads", "", error) from None
 
     def made(self, path: str) -> Made | None:
         """Return size and making of an object, or nothing if there is none.

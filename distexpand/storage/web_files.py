@@ -1,8 +1,9 @@
 """The files of a checkpoint on a web server, which can't be asked what it has.
 
 What a checkpoint is made of is known, though: weights or an index that names them, a config, which
-names custom code, and side files of usual names. Each of these is asked for. Rejected: reading the
-servers' own pages of folders, of which there are as many kinds as servers.
+names custom code, and side files of usual names; an adapter has files of three names. Each of these
+is asked for. Rejected: reading the servers' own pages of folders, of which there are as many kinds
+as servers.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -18,6 +19,7 @@ from distexpand.formats.index import (
     parse_index,
 )
 from distexpand.formats.json_text import load_json_object
+from distexpand.plan.adapter import ADAPTER_CONFIG_NAME, ADAPTER_WEIGHT_NAMES
 from distexpand.plan.model import CONFIG_NAME
 from distexpand.storage.object_reader import ObjectReader
 from distexpand.storage.object_requests import Requests
@@ -29,6 +31,8 @@ _USUAL = (
     BIN_SINGLE_NAME,
     *_INDEXES,
     *_CONFIGS,
+    ADAPTER_CONFIG_NAME,
+    *ADAPTER_WEIGHT_NAMES,
     "LICENSE",
     "LICENSE.md",
     "LICENSE.txt",

@@ -8,9 +8,10 @@ an operation is the same expression on a part of its sources, and of whole rows 
 
 import struct
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
-from distexpand.engine.torch_library import require_torch
+from distexpand.engine.torch_library import require_numpy, require_torch
 from distexpand.formats.dtypes import DType
 from distexpand.plan.operations import (
     AddLowRank,
@@ -129,6 +130,8 @@ def _blended(operation: Blend, terms: Sequence[Any]) -> Any:
 
 def _low_rank(operation: AddLowRank, first: int, count: int, readers: Sequence[RangeReader]) -> Any:
     """Return elements in float64, from the whole rows that they lie in."""
+    if operation.magnitude is not None:
+        return _of_length(operation, operation.magnitude, first, count, readers)
     torch = require_torch()
     rows, columns, rank = operation.rows, operation.columns, operation.rank
     begin = operation.skipped + first
@@ -144,6 +147,26 @@ def _low_rank(operation: AddLowRank, first: int, count: int, readers: Sequence[R
         total += left[:, number, None].double() * right[None, number].double()
     delta = total.flatten()[begin - top * columns :][:count] * operation.scaling + 0
     return _elements(operation.term, first, count, readers).double() + delta
+
+
+def _of_length(
+    operation: AddLowRank, magnitude: Term, first: int, count: int, readers: Sequence[RangeReader]
+) -> Any:
+    """Return elements of rows that are brought to a length, from the whole rows without it."""
+    columns = operation.columns
+    begin = operation.skipped + first
+    top, bottom = begin // columns, -(-(begin + count) // columns)
+    whole = replace(operation, magnitude=None)
+    rows = _low_rank(whole, top * columns - operation.skipped, (bottom - top) * columns, readers)
+    rows = rows.view(bottom - top, columns)
+    torch, numpy = require_torch(), require_numpy()
+    squares = torch.zeros(bottom - top, dtype=rows.dtype)
+    for column in range(columns):
+        squares += rows[:, column] * rows[:, column]
+    wanted = _elements(magnitude, top, bottom - top, readers).double()
+    lengths = torch.from_numpy(numpy.sqrt(squares.numpy()))  # torch's own isn't always rounded to the nearest
+    made = rows * (wanted / lengths)[:, None]
+    return made.flatten()[begin - top * columns :][:count]
 
 
 def _nearest(values: Any, dtype: DType) -> Any:

@@ -195,6 +195,7 @@ def test_a_level_of_zstd_is_taken(tmp_path):
         ({"UNFINISHED.txt": b"", "a": b""}, "unfinished"),
         ({"a.safetensors": b"", "a.safetensors.zst/b": b""}, "same place"),
         ({"a:b": b""}, "plain relative path"),
+        ({"a\udcff": b""}, "isn't UTF-8"),
     ],
 )
 def test_what_can_not_be_packed_is_refused(tmp_path, files, reason):

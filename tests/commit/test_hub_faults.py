@@ -20,7 +20,7 @@ from tests.support.hub_server.messages import Answer, json_answer
 # The library's own use of its HTTP client where a large file is sent.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
 
-RUNS = 40
+RUNS = 50
 MOST_TRIES = 50
 
 ROUTES = (
@@ -49,6 +49,8 @@ def random_fault(random: Random) -> Fault:
     kinds = [
         {"spoil": lost_answer},
         {"spoil": _cut},
+        {"spoil": lambda _: rate_limited(header="")},
+        {"spoil": lambda _: Answer(status=500)},
         {"answer": json_answer({"error": "Internal Error"}, status=500)},
         {"answer": Answer(status=503)},
         {"answer": Answer(status=403)},

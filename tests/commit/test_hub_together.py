@@ -10,9 +10,11 @@ from distexpand.commit.hub_committer import HubCommitter, clean_hub_output
 from distexpand.commit.hub_run import branch_of
 from distexpand.errors import OutputTakenError
 from distexpand.plan.model import Plan
+from distexpand.storage.hub_repository import HubRepository
 from tests.commit.hosts import attempted
 from tests.commit.hub_runs import (
     ADDRESS,
+    NAME,
     Output,
     begun_run,
     hold_sources,
@@ -80,11 +82,26 @@ def test_of_two_runs_that_begin_at_once_one_is_told_that_it_has_lost(
 
 def test_a_run_whose_branch_was_deleted_is_told(hub_place: Output, plan: Plan) -> None:
     with begun_run(hub_place, plan, shards=1) as committer:
-        assert clean_hub_output(ADDRESS) == (branch_of(plan),)
+        assert clean_hub_output(ADDRESS) == ()
+        assert hub_place.branches == [branch_of(plan), "main"], "finished shards are there, and stay"
+        committer._repository.delete_branch(branch_of(plan))
         with pytest.raises(OutputTakenError):
             committer.commit(attempted(committer, plan.shards[1]))
     assert hub_place.branches == ["main"]
     assert clean_hub_output(ADDRESS) == ()
+
+
+def test_only_branches_of_runs_that_are_over_are_cleaned(
+    hub_place: Output, plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(HubRepository, "delete_branch", lambda *_: None)
+        run_on_hub(hub_place, plan)
+    branches = hub_place.server.hub.repositories[NAME].branches
+    branches |= dict.fromkeys(["distexpand-120b", "distexpand-0123456789ab"], branches["main"])
+    assert branch_of(plan) in hub_place.branches
+    assert clean_hub_output(ADDRESS) == (branch_of(plan),)
+    assert hub_place.branches == ["distexpand-0123456789ab", "distexpand-120b", "main"]
 
 
 def test_where_commits_are_used_up_shards_are_committed_together(

@@ -8,7 +8,8 @@ from contextlib import ExitStack
 
 import pytest
 
-from distexpand.commit.object_lease import LEASE_PATH, Pace, read_lease, take
+from distexpand.commit.object_lease import Pace, take
+from distexpand.commit.object_lease_record import LEASE_PATH, read_lease
 from distexpand.errors import OutputTakenError, StorageError
 from distexpand.storage.object_files import ObjectFiles
 from tests.commit.store_runs import DEAD_SOON, QUICK

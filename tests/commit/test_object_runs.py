@@ -56,6 +56,19 @@ def test_of_what_the_store_copies_nothing_passes_here(wide_model, seaweedfs, buc
     assert place.uploads() == []
 
 
+def test_duplicates_are_sent_once_and_all_digests_known(wide_model, seaweedfs, bucket, monkeypatch, tmp_path):
+    recipe = "{model: a, layer_map: [[0, 3], [0, 3]]}"
+    places = {"a": str(wide_model)}
+    plan = plan_expansion(recipe, origin="r", places=places, shard_size=50_000_000).plan
+    run_plan(plan, tmp_path / "out")
+    place = Place(Address(scheme="s3", root=bucket, path="out"), seaweedfs)
+    with fault_proxy(seaweedfs.endpoint) as proxy:
+        set_store_environment(monkeypatch, seaweedfs.environment(proxy.endpoint))
+        run_to_store(plan, place.address, shares=True)
+        assert proxy.traffic.to_server < 0.8 * sum(shard.size for shard in plan.shards)
+    place.assert_is(tree(tmp_path / "out"))
+
+
 @pytest.mark.parametrize("kind", ["s3", "az"])
 def test_no_message_holds_a_secret(request, plan, kind, monkeypatch):
     server = request.getfixturevalue("seaweedfs" if kind == "s3" else "azurite")

@@ -22,6 +22,7 @@ class Addition:
     weight: np.ndarray
     a: np.ndarray
     b: np.ndarray
+    magnitude: np.ndarray | None = None
 
 
 def addition(
@@ -33,11 +34,12 @@ def addition(
     target: DType = DType.BF16,
     scaling: float = 2.0,
     transposed: bool = False,
+    magnitude: np.ndarray | None = None,
 ) -> Addition:
     """Return the addition to W, stored as it is given, of A (rank, in) and B (out, rank).
 
-    W, A and B are rounded to `dtypes`, in this order. Each lies in a file of its own, a little
-    behind its beginning.
+    W, A and B are rounded to `dtypes`, in this order, and the lengths of rows, if any, to
+    float32. Each lies in a file of its own, a little behind its beginning.
     """
     matrices = [
         torch.from_numpy(np.array(values)).to(torch_name(dtype))
@@ -46,6 +48,10 @@ def addition(
     terms = [
         Term(source=number, source_offset=8 * number, dtype=dtype) for number, dtype in enumerate(dtypes)
     ]
+    length = None
+    if magnitude is not None:
+        length = Term(source=len(terms), source_offset=8 * len(terms), dtype=DType.F32)
+        matrices.append(torch.from_numpy(np.array(magnitude)).float())
     rows, columns = weight.shape
     return Addition(
         operation=AddLowRank(
@@ -60,6 +66,7 @@ def addition(
             scaling=scaling,
             target=target,
             transposed=transposed,
+            magnitude=length,
         ),
         readers=[
             MemoryReader(bytes(8 * number) + values.view(torch.uint8).numpy().tobytes())
@@ -68,17 +75,21 @@ def addition(
         weight=matrices[0].double().numpy(),
         a=matrices[1].double().numpy(),
         b=matrices[2].double().numpy(),
+        magnitude=None if magnitude is None else matrices[3].double().numpy(),
     )
 
 
-def random_addition(seed: int, rows: int, columns: int, rank: int, **options: object) -> Addition:
-    """Return an addition of ordinary numbers: W (rows, columns) as it is stored."""
+def random_addition(
+    seed: int, rows: int, columns: int, rank: int, *, lengths: bool = False, **options: object
+) -> Addition:
+    """Return an addition of ordinary numbers: W (rows, columns) as it is stored, with lengths on request."""
     generator = np.random.default_rng(seed)
     inner, outer = (rows, columns) if options.get("transposed") else (columns, rows)
     return addition(
         generator.normal(0, 0.02, (rows, columns)),
         generator.normal(0, 0.02, (rank, inner)),
         generator.normal(0, 0.01, (outer, rank)),
+        magnitude=generator.uniform(0.5, 2, rows) if lengths else None,
         **options,  # type: ignore[arg-type]
     )
 
@@ -92,6 +103,9 @@ def expected(made: Addition) -> bytes:
             total += np.multiply.outer(made.b[:, number], made.a[number])
         delta = operation.scaling * total + 0.0
         values = made.weight + (delta.T if operation.transposed else delta)
+        if made.magnitude is not None:
+            lengths = [np.sqrt(np.add.accumulate(row * row)[-1]) for row in values]
+            values = values * (made.magnitude / lengths)[:, None]
         return in_dtype(values, operation.target)
 
 

@@ -3,6 +3,7 @@
 import math
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from hypothesis import strategies as st
@@ -91,10 +92,18 @@ def low_rank_additions(draw: st.DrawFn, target: DType, length: int) -> AddLowRan
         dtype = draw(st.sampled_from((DType.F16, DType.BF16, DType.F32)))
         offset = draw(st.integers(0, SOURCE_BYTES - count * dtype.bits // 8))
         factors.append(Term(source=draw(st.integers(0, SOURCES - 1)), source_offset=offset, dtype=dtype))
+    term, magnitude = terms(draw, length, target), None
+    if not transposed and draw(st.booleans()):
+        magnitude = Term(
+            source=0, source_offset=draw(st.integers(0, SOURCE_BYTES - 4 * rows)), dtype=DType.F32
+        )
+        # a length takes whole rows of W
+        offset = draw(st.integers(0, SOURCE_BYTES - rows * columns * 8))
+        term = replace(term, source_offset=offset + skipped * term.dtype.bits // 8)
     return AddLowRank(
         offset=0,
         length=length,
-        term=terms(draw, length, target),
+        term=term,
         a=factors[0],
         b=factors[1],
         rows=rows,
@@ -104,6 +113,7 @@ def low_rank_additions(draw: st.DrawFn, target: DType, length: int) -> AddLowRan
         target=target,
         transposed=transposed,
         skipped=skipped,
+        magnitude=magnitude,
     )
 
 

@@ -52,6 +52,13 @@ def test_any_bytes_are_an_error(raw):
         parsed(raw)
 
 
+def test_an_index_that_would_fill_the_memory_is_an_error():
+    raw = bytearray(encode_dense_index([]))
+    raw[-16:-12] = (2**32 - 1).to_bytes(4, "little")
+    with pytest.raises(CheckpointError, match="as many frames"):
+        parsed(bytes(raw))
+
+
 def test_another_version_is_said():
     raw = bytearray(encode_dense_index([]))
     raw[-12] = 9

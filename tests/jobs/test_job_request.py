@@ -34,6 +34,15 @@ def asked(recipe: str = RECIPE, **changes: object) -> JobRequest:
     return make_request(recipe, **given)
 
 
+def test_an_adapter_has_a_place_too() -> None:
+    places = {"a": "/models/a", "lora": "/runs/lora"}
+    recipe = "{model: a+lora, layer_map: [[0, 3], [1, 4]]}"
+    assert asked(recipe, places=places).places == places
+    assert work_id(asked(recipe, places=places)) != work_id(asked(RECIPE))
+    with pytest.raises(UsageError, match="the recipe names no such model"):
+        asked(places=places)
+
+
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=50)
 
 

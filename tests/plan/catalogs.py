@@ -7,6 +7,7 @@ from typing import Any
 
 from distexpand.formats.catalog import Catalog, TensorEntry, WeightFile
 from distexpand.formats.dtypes import DType
+from distexpand.plan.adapter import Adapter
 from distexpand.plan.build import BuiltPlan, CarriedFile, build_plan
 from distexpand.plan.sources import SourceModel, source_model
 from distexpand.recipe.canonical import ModelRef, Recipe
@@ -86,11 +87,20 @@ def built(
     shard_size: int = 10**9,
     carried: tuple[CarriedFile, ...] = (),
     root: str = "/models",
+    adapters: Mapping[ModelRef, Adapter] | None = None,
 ) -> BuiltPlan:
-    """Build the plan of a recipe over models that lie below `root`."""
+    """Build the plan of a recipe over models and adapters that lie below `root`."""
     lowered = recipe_over(recipe, models) if isinstance(recipe, str) else recipe
-    locations = {ref: f"{root}/{ref.name}" for ref in models}
-    return build_plan(lowered, canonical_yaml(lowered), models, carried, locations, shard_size=shard_size)
+    locations = {ref: f"{root}/{ref.name}" for ref in [*models, *(adapters or {})]}
+    return build_plan(
+        lowered,
+        canonical_yaml(lowered),
+        models,
+        carried,
+        locations,
+        shard_size=shard_size,
+        adapters=adapters,
+    )
 
 
 def renamed(model: SourceModel, name: ModelRef) -> SourceModel:

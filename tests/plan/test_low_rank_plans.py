@@ -25,6 +25,9 @@ TERMS = {
 }
 
 
+LENGTHS = {"magnitude": Term(source=2, source_offset=8, dtype=DType.F32)}
+
+
 def plan_of(*operations: AddLowRank) -> Plan:
     header = encode_header([("w", DType.BF16, (ROWS, COLUMNS))], {})
     placed = [replace(operation, offset=len(header) + operation.offset) for operation in operations]
@@ -34,6 +37,7 @@ def plan_of(*operations: AddLowRank) -> Plan:
         sources=(
             SourceFile(model="a", path="model.safetensors", size=220, pin=""),
             SourceFile(model="b", path="adapter_model.safetensors", size=160, pin=""),
+            SourceFile(model="b", path="lengths.safetensors", size=8 + ROWS * 4, pin=""),
         ),
         shards=(ShardPlan(name="model.safetensors", header=header, size=size, operations=tuple(placed)),),
         texts=(),
@@ -60,9 +64,9 @@ def addition(**changes: object) -> AddLowRank:
     return AddLowRank(**options | changes)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("transposed", [False, True])
-def test_written_and_read_again(transposed: bool) -> None:
-    whole = addition(transposed=transposed)
+@pytest.mark.parametrize("changes", [{}, {"transposed": True}, LENGTHS], ids=["", "transposed", "lengths"])
+def test_written_and_read_again(changes: dict[str, object]) -> None:
+    whole = addition(**changes)
     for operations in ([whole], [slice_operation(whole, 0, 34), slice_operation(whole, 34, 86)]):
         plan = plan_of(*operations)  # type: ignore[arg-type]
         check_plan(plan)
@@ -74,6 +78,14 @@ def test_a_part_reads_its_part_of_w_and_the_rows_that_it_makes() -> None:
     assert source_terms(part) == ((0, 150, 20), (1, 2 * RANK * 2, 2 * RANK * 2), (1, 80, 80))
     part = slice_operation(addition(transposed=True), 2 * 25, 2 * 10)
     assert source_terms(part) == ((0, 150, 20), (1, 80, RANK * ROWS * 4), (1, 0, RANK * COLUMNS * 2))
+
+
+def test_a_part_of_rows_with_lengths_reads_them_whole() -> None:
+    part = slice_operation(addition(**LENGTHS), 2 * 25, 2 * 10)
+    w, b, a, *more = source_terms(part)
+    assert (w, b, a) == source_terms(slice_operation(addition(), 2 * 25, 2 * 10))
+    assert more == [(2, 8 + 4 * 2, 4 * 2), (0, 100 + 2 * 20, 2 * 5), (0, 100 + 2 * 35, 2 * 5)]
+    assert source_terms(addition(**LENGTHS))[3:] == ((2, 8, 4 * ROWS),)
 
 
 def test_its_cost_and_its_memory() -> None:
@@ -108,8 +120,11 @@ def test_its_cost_and_its_memory() -> None:
         ({"b": replace(TERMS["b"], dtype=DType.F8_E4M3)}, "doesn't fit its tensor"),
         ({"a": replace(TERMS["a"], source_offset=84)}, "reads beyond its source"),
         ({"b": replace(TERMS["b"], source_offset=140)}, "reads beyond its source"),
-        ({"b": replace(TERMS["b"], source=2)}, "reads beyond its source"),
+        ({"b": replace(TERMS["b"], source=3)}, "reads beyond its source"),
         ({"rank": RANK + 1}, "reads beyond its source"),
+        (LENGTHS | {"transposed": True}, "doesn't fit its tensor"),
+        ({"magnitude": replace(LENGTHS["magnitude"], dtype=DType.F64)}, "doesn't fit its tensor"),
+        ({"magnitude": replace(LENGTHS["magnitude"], source_offset=12)}, "reads beyond its source"),
     ],
 )
 def test_what_is_unsound_is_refused(changes: dict[str, object], said: str) -> None:
@@ -128,6 +143,20 @@ def test_matrices_that_only_look_transposed_are_refused(transposed: bool) -> Non
     if transposed:
         with pytest.raises(UsageError, match="reads beyond its source"):
             check_plan(plan_of(replace(exact, transposed=False)))
+
+
+def test_a_part_whose_row_begins_before_its_source_is_refused() -> None:
+    """The part's own elements are there, but not those that its row's length takes."""
+    first = addition(length=2 * 5, **LENGTHS)
+    rest = addition(
+        offset=2 * 5,
+        length=2 * (ROWS * COLUMNS - 5),
+        skipped=5,
+        **LENGTHS | {"term": Term(source=0, source_offset=8, dtype=DType.BF16)},
+    )
+    assert source_terms(rest)[0][1] >= 0
+    with pytest.raises(UsageError, match="reads beyond its source"):
+        check_plan(plan_of(first, rest))
 
 
 def test_a_number_in_place_of_a_truth_is_refused() -> None:

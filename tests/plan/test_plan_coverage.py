@@ -10,13 +10,16 @@ from hypothesis import strategies as st
 
 from distexpand.errors import DistexpandError, RecipeError, UsageError
 from distexpand.formats.dtypes import DType
+from distexpand.plan.adapter import Adapter
 from distexpand.plan.check import check_plan, shard_header
 from distexpand.plan.codec import plan_digest
 from distexpand.plan.model import Plan
-from distexpand.plan.operations import Blend, Copy, Operation, Scale, Zero, source_terms
+from distexpand.plan.operations import AddLowRank, Blend, Copy, Operation, Scale, Zero, source_terms
+from distexpand.recipe.canonical import ModelRef, Recipe
 from distexpand.recipe.lower import lower
 from distexpand.recipe.parse import parse_recipe
-from tests.plan.catalogs import built, catalog_model, models_of
+from tests.plan.adapters import catalog_adapter, lora
+from tests.plan.catalogs import HIDDEN, INNER, built, catalog_model, models_of
 from tests.recipe.strategies import LAYERS, documents
 
 dtypes = st.sampled_from([DType.F16, DType.BF16, DType.F32, DType.F64])
@@ -42,10 +45,29 @@ def plans(draw: st.DrawFn) -> Plan:
         for ref in recipe.models()
     ]
     by_ref = {ref: replace(model, model=ref) for ref, model in zip(recipe.models(), sources, strict=True)}
+    adapters = {ref: draw(adapters_for(recipe, ref)) for ref in recipe.adapters()}
     try:
-        return built(recipe, by_ref, shard_size=draw(st.integers(1, 3000))).plan
+        return built(recipe, by_ref, shard_size=draw(st.integers(1, 3000)), adapters=adapters).plan
     except RecipeError:
         assume(False)
+
+
+@st.composite
+def adapters_for(draw: st.DrawFn, recipe: Recipe, adapter: ModelRef) -> Adapter:
+    """Adapters that were trained on the layers that a recipe uses them for, where that can be."""
+    sources = [source for part in recipe.layers for source in part.sources if source.adapter == adapter]
+    trained_on = {source.adapter_layer or 0: source.layer or 0 for source in sources}
+    layers = [trained_on.get(layer, 0) for layer in range(max(trained_on, default=0) + 1)]
+    dora = draw(st.booleans())
+    shapes: dict[str, tuple[int, ...]] = {}
+    for layer in range(len(layers)):
+        prefix = f"model.layers.{layer}."
+        shapes |= lora(f"{prefix}mlp.down_proj", HIDDEN, INNER)
+        shapes |= {f"{prefix}mlp.down_proj.lora_magnitude_vector": (HIDDEN,)} if dora else {}
+        shapes |= {f"{prefix}input_layernorm.weight": (HIDDEN,)}
+    replication = [[layer, layer + 1] for layer in layers]
+    found = catalog_adapter(shapes, name=str(adapter), layer_replication=replication, use_dora=dora)
+    return replace(found, adapter=adapter)
 
 
 generous = settings(
@@ -138,6 +160,14 @@ def _source_mutations(operation: Operation, plan: Plan):
             yield replace(operation, weights=operation.weights[1:]), True
             yield replace(operation, terms=operation.terms * 2), True
             yield replace(operation, normalize=not operation.normalize), False
+            yield from ((replace(operation, target=d), True) for d in DType if d != operation.target)
+        case AddLowRank():
+            yield replace(operation, rank=0), True
+            yield replace(operation, rows=operation.rows - 1), True
+            yield replace(operation, b=replace(operation.b, source=count)), True
+            yield replace(operation, a=replace(operation.a, dtype=DType.F64)), True
+            yield replace(operation, transposed=True, magnitude=operation.a), True
+            yield replace(operation, scaling=operation.scaling * 0.5), False
             yield from ((replace(operation, target=d), True) for d in DType if d != operation.target)
 
 

@@ -21,6 +21,14 @@ names = st.one_of(
         st.sampled_from([None, "main", "a@b"]),
     ),
 )
+adapted = st.one_of(
+    st.sampled_from(["org/a+org/lora", "org/a@main+org/lora@1", "./local path/ü+x"]),
+    st.builds(
+        lambda path, lora: {"model": {"path": path}, "lora": lora},
+        st.sampled_from(["org/a", "a+b", "base"]),
+        st.sampled_from(["org/lora", {"path": "a+b@c", "revision": "main"}, "org/lora@x"]),
+    ),
+)
 ranges = st.tuples(st.integers(0, LAYERS - 1), st.integers(1, LAYERS)).map(
     lambda pair: [min(pair[0], pair[1] - 1), max(pair[0] + 1, pair[1])]
 )
@@ -55,12 +63,24 @@ tops = st.fixed_dictionaries(
 
 
 @st.composite
+def adapted_sources(draw):
+    """Sources with an adapter, its layers under the model's numbers or others."""
+    start, end = draw(ranges)
+    source = {"model": draw(adapted), "layer_range": [start, end]}
+    if draw(st.booleans()):
+        first = draw(st.integers(0, 9))
+        source["adapter_range"] = [first, first + end - start]
+    return source
+
+
+@st.composite
 def passthrough_documents(draw):
     """Passthrough configs with every key there is."""
     source = st.fixed_dictionaries(
         {"model": names, "layer_range": ranges},
         optional={"parameters": scales, "identity": st.booleans()},
     )
+    source = st.one_of(source, adapted_sources())
     entry = st.fixed_dictionaries(
         {"sources": st.lists(source, min_size=1, max_size=1)},
         optional={"parameters": scales, "repeat": st.integers(1, 3)},
@@ -68,7 +88,7 @@ def passthrough_documents(draw):
     outside = st.fixed_dictionaries(
         {
             "sources": st.lists(
-                st.fixed_dictionaries({"model": names}, optional={"parameters": scales}),
+                st.fixed_dictionaries({"model": st.one_of(names, adapted)}, optional={"parameters": scales}),
                 min_size=1,
                 max_size=1,
             )
@@ -90,7 +110,11 @@ def linear_documents(draw):
         length = end - start
         starts = draw(st.lists(st.integers(0, LAYERS - length), min_size=1, max_size=3))
         sources = [
-            {"model": draw(names), "layer_range": [start, start + length], "parameters": draw(weights)}
+            {
+                "model": draw(st.one_of(names, adapted)),
+                "layer_range": [start, start + length],
+                "parameters": draw(weights),
+            }
             for start in starts
         ]
         normalize = draw(st.fixed_dictionaries({}, optional={"normalize": st.booleans()}))
@@ -142,7 +166,7 @@ def shorthand_documents(draw):
             "out_dtype": st.just("float16"),
         },
     )
-    return {"model": draw(names)} | form | draw(extras)
+    return {"model": draw(st.one_of(names, adapted))} | form | draw(extras)
 
 
 documents = st.one_of(passthrough_documents(), linear_documents(), shorthand_documents())

@@ -144,6 +144,48 @@ def test_model_references(model, expected):
 
 
 @pytest.mark.parametrize(
+    ("model", "adapter"),
+    [
+        ("a+b", ModelRef(name="b")),
+        ("a@r+b@s", ModelRef(name="b", revision="s")),
+        ({"model": "a", "lora": "b@s"}, ModelRef(name="b", revision="s")),
+        ({"model": "a@r", "lora": {"path": "b+c@d"}}, ModelRef(name="b+c@d")),
+        ({"model": {"path": "a"}, "lora": {"path": "b", "revision": "s"}}, ModelRef(name="b", revision="s")),
+    ],
+)
+def test_adapters_of_sources(model, adapter):
+    recipe = lowered(passthrough((model, 2, 4), ("a", 0, 1)))
+    assert recipe.base_model.name == "a"
+    assert recipe.adapters() == (adapter,)
+    first, second, plain = (part.sources[0] for part in recipe.layers)
+    assert (first.adapter, first.adapter_layer, second.adapter_layer) == (adapter, 2, 3)
+    assert (plain.adapter, plain.adapter_layer) == (None, None)
+    (embeddings,), (head,) = recipe.embeddings.sources, recipe.head.sources
+    assert (embeddings.adapter, embeddings.adapter_layer) == (adapter, None)
+    assert head.adapter is None
+
+
+def test_layers_of_an_adapter_under_other_numbers():
+    recipe = lowered(passthrough(("a+b", 0, 3), ("a+b", 1, 4, {"adapter_range": [3, 6]})))
+    assert layer_indices(recipe) == [0, 1, 2, 1, 2, 3]
+    assert [part.sources[0].adapter_layer for part in recipe.layers] == [0, 1, 2, 3, 4, 5]
+
+
+def test_the_base_model_gives_config_and_tokenizer_without_its_adapter():
+    recipe = lowered(passthrough(("a", 0, 2), base_model="a+b"))
+    assert (str(recipe.base_model), str(recipe.tokenizer)) == ("a", "a")
+    assert recipe.adapters() == ()
+
+
+def test_a_base_model_with_an_adapter_joins_whole_models():
+    document = {"models": [{"model": "a"}], "merge_method": "linear", "parameters": {"weight": 1}}
+    recipe = lowered(document | {"base_model": "a+b"})
+    assert [str(source.adapter) for source in recipe.layers[0].sources] == ["None", "b"]
+    recipe = lowered(document | {"models": [{"model": "a+b"}], "base_model": "a+b"})
+    assert [str(source.adapter) for source in recipe.layers[0].sources] == ["b"]
+
+
+@pytest.mark.parametrize(
     ("source", "expected"),
     [("base", "a"), ("c", "c"), ("model:c@r", "c@r"), ({"model": {"path": "base"}}, "base")],
 )
@@ -185,6 +227,7 @@ def test_tokenizer_sources(source, expected):
             "tokenizer_source: `union` is not supported: it makes new embeddings",
         ),
         ({"tokenizer": {"source": "union"}}, "tokenizer: `tokenizer` is not supported"),
+        ({"tokenizer_source": "a+b"}, "tokenizer_source: found a with the adapter b; expected a model alone"),
         ({"chat_template": "auto"}, "chat_template: `chat_template` is not supported"),
         ({"block_expansion": {}}, "block_expansion: `block_expansion` is not supported: it is a shorthand"),
         ({"dtpye": "float16"}, "dtpye: unknown key; did you mean `dtype`?"),
@@ -232,11 +275,17 @@ def test_refused(change, message):
 @pytest.mark.parametrize(
     ("source", "message"),
     [
+        ({"model": "a+b+c"}, "model: found 'a+b+c'; expected a model and one adapter at most"),
+        ({"model": "a+"}, "model: found ''; expected a model"),
+        ({"model": "+a"}, "model: found ''; expected a model"),
+        ({"model": {"model": "a", "lora": 3}}, "model.lora: found 3; expected a model"),
+        ({"adapter_range": [0, 2]}, "adapter_range: a is named without an adapter; expected `model+adapter`"),
         (
-            {"model": "a+lora"},
-            "model: found 'a+lora': `model+adapter` is not supported: adapters inside a recipe come later",
+            {"model": "a+b", "adapter_range": [0, 3]},
+            "layer_range: found [0, 3] as layers of the adapter b; expected as many as the model's, 2",
         ),
-        ({"model": {"model": "a", "lora": "b"}}, "model.lora: `lora` is not supported: adapters inside"),
+        ({"model": "a+b", "adapter_range": [-1, 1]}, "layer_range: found [-1, 1] as layers of the adapter b"),
+        ({"model": "a+b", "adapter_range": 3}, "adapter_range: found 3; expected [start, end]"),
         ({"model": {"path": "a"}}, "model.path: unknown key"),
         ({"model": "a@b@c"}, "with one `@` at most"),
         ({"model": "@b"}, "with one `@` at most"),

@@ -45,6 +45,7 @@ def test_models_are_the_same_before_and_after_lowering(document):
     recipe = lowered_or_skipped(document)
     draft = parse_recipe(yaml.safe_dump(document), origin="r")
     assert set(draft.models) == set(recipe.models())
+    assert set(draft.adapters) == set(recipe.adapters())
     in_layers = {source.model for part in recipe.layers for source in part.sources}
     assert set(draft.layered_models) == in_layers
 
@@ -62,6 +63,26 @@ def test_continuing_layers_are_one_slice():
         "merge_method: passthrough\n"
         "base_model: a\n"
         "dtype: bfloat16\n"
+    )
+
+
+def test_layers_of_an_adapter_continue_with_those_of_the_model():
+    recipe = lowered(
+        passthrough(
+            ("a+b", 0, 2), ("a+b", 2, 3, {"adapter_range": [2, 3]}), ("a+b", 1, 4, {"adapter_range": [3, 6]})
+        )
+    )
+    assert canonical_yaml(recipe) == (
+        "slices:\n"
+        "- sources:\n"
+        "  - model: a+b\n"
+        "    layer_range: [0, 3]\n"
+        "- sources:\n"
+        "  - model: a+b\n"
+        "    layer_range: [1, 4]\n"
+        "    adapter_range: [3, 6]\n"
+        "merge_method: passthrough\n"
+        "base_model: a\n"
     )
 
 

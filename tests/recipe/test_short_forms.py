@@ -35,6 +35,8 @@ def test_adapter_config():
     assert lowered(json.dumps(content | {"revision": "x"})).base_model == ModelRef(name="org/a", revision="x")
     assert lowered(json.dumps(content), default_model=B).base_model == B
     assert len(lowered(json.dumps(content)).layers) == 10
+    plus = content | {"base_model_name_or_path": "runs/a+b"}
+    assert lowered(json.dumps(plus)).base_model == ModelRef(name="runs/a+b")
 
 
 @pytest.mark.parametrize(
@@ -58,6 +60,25 @@ def test_refused_json(content, message):
     with pytest.raises(RecipeError) as caught:
         lowered(json.dumps(content), default_model=default)
     assert message in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        {"block_expansion": {"blocks": 2}},
+        {"depth_up_scaling": {"cut": 3}},
+        {"repeat": {"layer_range": [1, 3], "times": 2}},
+        {"layer_map": [[0, 4], [2, 8]]},
+    ],
+)
+def test_a_shorthand_of_a_model_with_an_adapter(form):
+    plain, adapted = lowered({"model": "org/a"} | form), lowered({"model": "org/a+org/b"} | form)
+    assert layer_indices(adapted) == layer_indices(plain)
+    assert (adapted.base_model, adapted.tokenizer) == (A, A)
+    for part in adapted.layers:
+        (source,) = part.sources
+        assert (source.adapter, source.adapter_layer) == (B, source.layer)
+    assert adapted.embeddings.sources[0].adapter == adapted.head.sources[0].adapter == B
 
 
 @pytest.mark.parametrize(

@@ -87,4 +87,4 @@ class TestHubSourceOffline(SourceContract):
                 return open_hub(NAME)
 
         yield make
-        assert not hub.server.traffic.requests
+        assert not +hub.server.traffic.requests

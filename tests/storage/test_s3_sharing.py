@@ -6,14 +6,17 @@ from botocore.exceptions import ClientError, ConnectionClosedError
 
 from distexpand.errors import StorageError
 from distexpand.storage.address import Address
+from distexpand.storage.local_reader import LocalReader
 from distexpand.storage.object_source import ObjectSource
+from distexpand.storage.part_grid import LEAST_PART
 from distexpand.storage.s3_attempt import S3Output
+from distexpand.storage.s3_names import S3Names
 from distexpand.storage.s3_uploads import S3Uploads, upload_of
 from tests.storage.contract import noise
 
 PART = 5 << 20
 NAME = "model.safetensors"
-SOURCE = noise(6 * PART + 12_345)
+SOURCE = noise(7 * PART + 12_345)
 
 
 @pytest.fixture
@@ -126,3 +129,69 @@ def test_what_is_no_object_of_the_store_shares_nothing(output, reader):
     with output.begin(NAME, 2 * PART) as attempt, plain.begin(NAME, 2 * PART) as other:
         assert attempt.share(other, 0, 0, 2 * PART) == (0, 0)
         assert other.share(reader, 0, 5, PART) == (5, 5)
+
+
+@pytest.fixture
+def local_reader(tmp_path):
+    (tmp_path / "x.safetensors").write_bytes(SOURCE)
+    reader = LocalReader(tmp_path / "x.safetensors")
+    yield reader
+    reader.close()
+
+
+@pytest.fixture
+def names(bucket):
+    return S3Names(Address(scheme="s3", root=bucket, path="out"))
+
+
+def _shard(output, name, reader, copies, size):
+    """Make a shard of copies (offset in the source, offset, length), and return it with what was shared."""
+    expected, shared = bytearray(size), []
+    with output.begin(name, size) as attempt:
+        for source_offset, offset, length in copies:
+            expected[offset : offset + length] = SOURCE[source_offset : source_offset + length]
+            start, stop = attempt.share(reader, source_offset, offset, length)
+            shared.append((start, stop) if start < stop else None)
+            for begin, end in ((offset, max(start, offset)), (max(stop, offset), offset + length)):
+                attempt.write(begin, memoryview(expected)[begin:end])
+        attempt.finish()
+    return attempt.name, bytes(expected), shared
+
+
+def test_duplicates_are_copied_from_a_shard_that_is_whole(names, local_reader, seaweedfs, calls, bucket):
+    output = names.output("r", shares=True)
+    one, size = [(5, 3, 3 * LEAST_PART)], 4 * LEAST_PART
+    raws = {}
+    attempt, raws["out/a"], shared = _shard(output, "a", local_reader, one, size)
+    assert shared == [None]
+    unfinished, _, shared = _shard(output, "b", local_reader, one, size)
+    assert shared == [None]
+    assert names.give("a", attempt, size)
+    attempt, raws["out/b"], shared = _shard(output, "b", local_reader, [(5, 100, 3 * LEAST_PART)], size)
+    assert shared == [(LEAST_PART, 3 * LEAST_PART)]
+    assert names.give("b", attempt, size)
+    assert calls[0].count("UploadPartCopy") == 1
+    names.drop_attempt("b", unfinished)
+    same = seaweedfs.contents(bucket) == raws
+    assert same
+
+
+def test_a_shard_that_is_gone_is_no_matter(names, local_reader, seaweedfs, bucket):
+    output = names.output("r", shares=True)
+    attempt, _, _ = _shard(output, "a", local_reader, [(0, 0, 3 * LEAST_PART)], 3 * LEAST_PART)
+    assert names.give("a", attempt, 3 * LEAST_PART)
+    seaweedfs.client.delete_object(Bucket=bucket, Key="out/a")
+    attempt, raw, shared = _shard(output, "b", local_reader, [(0, 0, 3 * LEAST_PART)], 3 * LEAST_PART)
+    assert shared == [(0, 3 * LEAST_PART)]
+    assert names.give("b", attempt, 3 * LEAST_PART)
+    same = seaweedfs.contents(bucket) == {"out/b": raw}
+    assert same
+    assert not output.shares
+
+
+def test_what_is_not_to_be_shared_is_not(names, local_reader):
+    output = names.output("r")
+    for name in "ab":
+        attempt, _, shared = _shard(output, name, local_reader, [(0, 0, LEAST_PART)], LEAST_PART)
+        assert names.give(name, attempt, LEAST_PART)
+        assert shared == [None]

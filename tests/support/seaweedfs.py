@@ -95,6 +95,7 @@ def started_seaweedfs(*, parent: Path | None = None) -> Iterator[SeaweedFS]:
     (directory / "s3.json").write_text(_identities(server))
     command = [
         str(Path(sysconfig.get_path("scripts")) / "weed"),
+        f"-logdir={directory}",
         "server",
         f"-dir={directory}",
         f"-s3.config={directory / 's3.json'}",

@@ -150,13 +150,20 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _body(self) -> Iterator[bytes]:
         if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
-            yield self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            yield self._read(int(self.headers.get("Content-Length", 0)))
             return
         while length := int(self.rfile.readline().split(b";")[0], 16):
-            yield self.rfile.read(length)
+            yield self._read(length)
             self.rfile.readline()
         while self.rfile.readline().strip():
             pass
+
+    def _read(self, length: int) -> bytes:
+        """Read so much of a body; one that ends early is no request."""
+        raw = self.rfile.read(length)
+        if len(raw) < length:
+            raise ConnectionError
+        return raw
 
     def _send(self, name: str, answer: Answer) -> None:
         time.sleep(answer.delay)
