@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import Any
 
 from distexpand import __version__
-from distexpand.errors import MissingDependencyError
+from distexpand.errors import MissingDependencyError, StorageError
 
 PATIENCE_SECONDS = 120.0
 """For how long a server may be silent: it answers a large commit after a minute or so."""
@@ -24,6 +24,7 @@ def hub_library(module: str = "huggingface_hub") -> Any:
 
     Raises:
         MissingDependencyError: it isn't installed.
+        StorageError: it can't be imported with what the environment says.
     """
     try:
         return import_module(module)
@@ -31,6 +32,11 @@ def hub_library(module: str = "huggingface_hub") -> Any:
         raise MissingDependencyError(
             "models of the Hugging Face Hub need huggingface_hub",
             hint="Install it with: pip install 'distexpand[hub]'",
+        ) from None
+    except ValueError:
+        raise StorageError(
+            "huggingface_hub can't be used as the environment says",
+            hint="Check HF_ENDPOINT and other variables whose names begin with HF_.",
         ) from None
 
 

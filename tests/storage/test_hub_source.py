@@ -303,6 +303,19 @@ def test_the_environment_says_where_the_hub_is_and_who_asks(hub, login):
     assert done.stderr == ""
 
 
+def test_settings_that_the_library_can_t_take_are_told():
+    done = subprocess.run(
+        [sys.executable, "-m", "distexpand", "inspect", f"hf://{NAME}"],
+        env={**os.environ, "HF_ENDPOINT": "http://[::broken"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == StorageError.exit_code
+    assert done.stderr.startswith("error: huggingface_hub can't be used as the environment says")
+    assert "HF_ENDPOINT" in done.stderr
+
+
 def test_a_proxy_is_gone_through(hub, tmp_path, monkeypatch):
     """Both clients take it from the environment: the library's and the one for ranges."""
     hub.server.hub.add(NAME, FILES)
