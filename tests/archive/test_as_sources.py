@@ -15,7 +15,7 @@ from distexpand.report.progress import NoProgress
 from distexpand.runner.local import run_local
 from distexpand.runner.sources import check_sources, read_side_files
 from distexpand.storage.archive_source import ArchiveSource
-from distexpand.storage.local import LocalSource
+from distexpand.storage.local import LocalOutput, LocalSource
 from tests.api.small import BLOCKS, SCALED, small_model, small_plan, tree
 from tests.support.archives import packed, small_frames, written
 from tests.support.tiny import tiny_checkpoint, to_bin
@@ -65,7 +65,14 @@ def test_what_is_made_of_an_archive_is_what_is_made_of_its_files(tmp_path, form,
             stack.callback(reader.close)
         check_sources(plan, readers)
         with Committer(tmp_path / "out", plan, OutputMode.FRESH) as committer:
-            run_local(committer, readers, threads=3, stop=threading.Event(), progress=NoProgress())
+            run_local(
+                committer,
+                readers,
+                output=lambda _: LocalOutput(committer.attempts),
+                threads=3,
+                stop=threading.Event(),
+                progress=NoProgress(),
+            )
             committer.publish(read_side_files(plan, readers))
     assert tree(tmp_path / "out") == tree(tmp_path / "expected")
 

@@ -178,6 +178,6 @@ def test_a_store_that_is_away_is_an_error(files, monkeypatch):
     monkeypatch.undo()
 
 
-def _away(doing, path, call):
-    del call
+def _away(doing, path, call, *, passes=()):
+    del call, passes
     raise StorageError(f"{path}: can't {doing}: no answer")

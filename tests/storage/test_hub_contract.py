@@ -71,7 +71,7 @@ class TestCachedHubSource(SourceContract):
             return open_hub(NAME)
 
         yield make
-        assert set(hub.server.traffic.requests) == {"model"}
+        assert set(+hub.server.traffic.requests) == {"model"}
 
 
 class TestHubSourceOffline(SourceContract):
