@@ -5,7 +5,7 @@ filling (every flow grows until something it needs is full). The driver hands
 shards to free slots in the plan's order and commits them one at a time; nodes
 may be slow (stragglers) and attempts may die; a shard that lags far behind is
 begun a second time elsewhere, and the first whole attempt wins. Without such
-faults the simulation has to agree with the cost model (tests/plan/test_cost_simulation.py).
+faults the simulation has to agree with the cost model (tests/planning/test_cost_simulation.py).
 What a shard's ends leave idle is taken from the model's formula, not simulated.
 """
 
@@ -14,10 +14,10 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from distexpand.plan.cost import MEASURED
-from distexpand.plan.cost_demand import Cluster, Constants, Demand, demand
-from distexpand.plan.cost_rates import Storage
-from distexpand.plan.cost_work import ShardWork
+from distexpand.planning.cost import MEASURED
+from distexpand.planning.cost_demand import Cluster, Constants, Demand, demand
+from distexpand.planning.cost_rates import Storage
+from distexpand.planning.cost_work import ShardWork
 
 _SHARED = ("storage read", "storage write", "read requests", "write requests")
 _LOCAL = ("network in", "network out", "processors")

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from benchmarks.disk_limit import DiskWork, Read, Write
-from distexpand.plan.model import Plan, ShardPlan
-from distexpand.plan.operations import Zero, source_terms
+from distexpand.planning.model import Plan, ShardPlan
+from distexpand.planning.operations import Zero, source_terms
 
 Range = tuple[int, int, int]
 """Number of a source, first byte, and the byte after the last."""

@@ -26,7 +26,7 @@ from subprocess import PIPE, Popen
 from benchmarks import measure
 from distexpand.api import plan_expansion
 from distexpand.engine.receipt import Receipt
-from distexpand.plan.model import Plan
+from distexpand.planning.model import Plan
 from distexpand.report.progress import NoProgress
 from distexpand.runner.local import MOST_TOGETHER_BYTES, run_local
 from distexpand.runner.sources import open_sources

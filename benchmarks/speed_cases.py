@@ -7,7 +7,7 @@ from pathlib import Path
 
 from benchmarks.recipes import ZERO_RESIDUAL, NamedRecipe, part, passthrough
 from distexpand.api import plan_expansion
-from distexpand.plan.model import Plan
+from distexpand.planning.model import Plan
 
 SOURCE = "./models/source"
 """The source's name in recipes, and its place in the directory that the tools are started in."""

@@ -30,7 +30,7 @@ from distexpand.engine.torch_library import torch_dtype
 from distexpand.engine.transforms import apply_transform
 from distexpand.formats.dtypes import DType
 from distexpand.formats.header import encode_header, parse_header
-from distexpand.plan.operations import AddLowRank, Blend, Elementwise, Scale, Term, term_ranges, terms_of
+from distexpand.planning.operations import AddLowRank, Blend, Elementwise, Scale, Term, term_ranges, terms_of
 from distexpand.storage.local_reader import LocalReader
 from distexpand.storage.memory import BytesReader
 

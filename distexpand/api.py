@@ -27,16 +27,16 @@ from distexpand.findings import Finding
 from distexpand.intake.checkpoint import read_checkpoint
 from distexpand.intake.locate import default_model, locate
 from distexpand.intake.models import open_models
-from distexpand.plan.adapter_tokenizer import lint_adapter_tokenizers
-from distexpand.plan.build import build_plan
-from distexpand.plan.check import check_plan
-from distexpand.plan.layout import Layout
-from distexpand.plan.lint import lint_sources
-from distexpand.plan.model import Plan, TextFile
-from distexpand.plan.pack import DEFAULT_SHARD_SIZE
-from distexpand.plan.sources import source_model
-from distexpand.plan.survey import survey
-from distexpand.plan.transfer import transfer
+from distexpand.planning.adapter_tokenizer import lint_adapter_tokenizers
+from distexpand.planning.build import build_plan
+from distexpand.planning.check import check_plan
+from distexpand.planning.layout import Layout
+from distexpand.planning.lint import lint_sources
+from distexpand.planning.model import Plan, TextFile
+from distexpand.planning.pack import DEFAULT_SHARD_SIZE
+from distexpand.planning.sources import source_model
+from distexpand.planning.survey import survey
+from distexpand.planning.transfer import transfer
 from distexpand.proof.check import prove
 from distexpand.proof.request import LoadProof
 from distexpand.recipe.canonical import ModelRef, Recipe
@@ -57,14 +57,20 @@ from distexpand.runner.sources import check_sources, open_sources, read_side_fil
 from distexpand.storage.address import HUB, Address
 from distexpand.storage.archive_source import ArchiveSource
 from distexpand.storage.ranges import SourceStore
-from distexpand.verify.content import (
+from distexpand.verifying.content import (
     check_against_sources,
     check_planned_headers,
     check_recorded_plan,
     read_content,
 )
-from distexpand.verify.report import Difference, VerifyReport, reason
-from distexpand.verify.structure import check_structure, leftovers, read_manifest, unrecorded, unrecorded_note
+from distexpand.verifying.report import Difference, VerifyReport, reason
+from distexpand.verifying.structure import (
+    check_structure,
+    leftovers,
+    read_manifest,
+    unrecorded,
+    unrecorded_note,
+)
 
 if TYPE_CHECKING:
     from distexpand.cluster.events import EventSink

@@ -13,7 +13,7 @@ from distexpand.errors import UsageError
 from distexpand.running.exactness import base_model, only_adds_identities
 from distexpand.running.libraries import require_running
 from distexpand.running.runnable import Runnable, planned_model, stored_model
-from distexpand.verify.structure import read_manifest
+from distexpand.verifying.structure import read_manifest
 
 if TYPE_CHECKING:
     from distexpand.running.comparison import Comparison

@@ -16,12 +16,12 @@ from distexpand.formats.json_text import load_json_object
 from distexpand.handoff.new_parameters import NewParameters
 from distexpand.handoff.undo import undo_recipe
 from distexpand.intake.pins import read_whole
-from distexpand.plan.model import CONFIG_NAME
+from distexpand.planning.model import CONFIG_NAME
 from distexpand.recipe.parse import parse_recipe
 from distexpand.running.libraries import require_running
 from distexpand.running.runnable import planned_model, stored_model
 from distexpand.storage.local import LocalSource
-from distexpand.verify.structure import read_manifest
+from distexpand.verifying.structure import read_manifest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,7 +21,7 @@ from distexpand.archive.container import Container
 from distexpand.formats.dense_index import encode_dense_index
 from distexpand.formats.packed_frames import CHECKSUM_BYTES, PackedFrame
 from distexpand.formats.seek_table import PADDING_CHECKSUM, SKIPPABLE_HEADER, encode_seek_table, padding
-from distexpand.plan.congruence import SHARED_BLOCK
+from distexpand.planning.congruence import SHARED_BLOCK
 
 LEAST_SHARED_BYTES = 16 * SHARED_BLOCK
 """Compressed frames of as many begin at a block; before smaller ones the gap costs more than it may save."""

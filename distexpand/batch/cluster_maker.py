@@ -24,7 +24,7 @@ from distexpand.jobs.connection import connect
 from distexpand.jobs.follow import failure
 from distexpand.jobs.request import JobRequest, make_request
 from distexpand.jobs.session import run_job
-from distexpand.plan.pack import DEFAULT_SHARD_SIZE
+from distexpand.planning.pack import DEFAULT_SHARD_SIZE
 
 if TYPE_CHECKING:
     from distexpand.jobs.ray_client import BoundedClient

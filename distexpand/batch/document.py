@@ -17,7 +17,7 @@ from pathlib import Path
 
 from distexpand.batch.hooks import PLACEHOLDERS, VERIFY, Hook
 from distexpand.errors import RecipeError
-from distexpand.plan.layout import Layout
+from distexpand.planning.layout import Layout
 from distexpand.recipe.document import read_document
 from distexpand.recipe.located import Located, boolean, fields, integer, items, required, text
 from distexpand.report.sizes import parse_bytes

@@ -8,7 +8,7 @@ from distexpand.batch.child import Ended, own_command, run_child
 from distexpand.batch.making import Errand, Outcome, interrupted, recorded_plan
 from distexpand.batch.status import Failure
 from distexpand.errors import InterruptedRunError, OutputError, UsageError
-from distexpand.plan.layout import Layout
+from distexpand.planning.layout import Layout
 
 _STOP_MAY_FOLLOW_SECONDS = 1.0
 _SHOWN_LINES = 3

@@ -66,7 +66,7 @@ def plan_command(
     from distexpand.api import summarise_plan
     from distexpand.cli.cost_options import cost_of, cost_question
     from distexpand.cli.saved_plan import save_plan
-    from distexpand.plan.codec import plan_digest
+    from distexpand.planning.codec import plan_digest
 
     question = cost_question(nodes, per_node, network, storage, threads=threads)
     planned = planned_expansion(recipe, models, shard_size, layout)

@@ -38,7 +38,7 @@ def planned_expansion(
     """
     from distexpand.api import plan_expansion
     from distexpand.cli.saved_plan import decode_saved, is_saved_plan
-    from distexpand.plan.layout import Layout
+    from distexpand.planning.layout import Layout
 
     if not isinstance(recipe, WrittenRecipe):
         raw, origin = _read(recipe)

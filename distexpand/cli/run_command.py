@@ -32,7 +32,7 @@ from distexpand.errors import UsageError
 if TYPE_CHECKING:
     from distexpand.cli.run_with_ray import ClusterCount
     from distexpand.commit.committer import OutputMode
-    from distexpand.plan.model import Plan
+    from distexpand.planning.model import Plan
     from distexpand.report.summary import PlanSummary
     from distexpand.runner.place import Output
     from distexpand.runner.progress import ProgressSink

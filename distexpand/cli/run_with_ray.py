@@ -12,7 +12,7 @@ from distexpand.cluster.connect import connected
 from distexpand.cluster.events import Event, RunBegan, ShardDone
 from distexpand.cluster.options import ClusterOptions
 from distexpand.commit.committer import OutputMode
-from distexpand.plan.model import Plan
+from distexpand.planning.model import Plan
 from distexpand.report.cluster_progress import cluster_display
 
 

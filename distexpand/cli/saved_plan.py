@@ -17,7 +17,7 @@ from distexpand.errors import CheckpointError, UsageError
 from distexpand.findings import Finding
 from distexpand.formats.json_record import record
 from distexpand.formats.json_text import load_json_object
-from distexpand.plan.codec import decode_plan, encode_plan
+from distexpand.planning.codec import decode_plan, encode_plan
 from distexpand.storage.os_errors import storage_error
 
 _START = b'{"distexpand_plan": '

@@ -77,7 +77,7 @@ def submit_command(
     from distexpand.cli.planning import recipe_text
     from distexpand.jobs.request import make_request
     from distexpand.jobs.session import run_job
-    from distexpand.plan.layout import Layout
+    from distexpand.planning.layout import Layout
     from distexpand.report.cluster_progress import cluster_display
 
     text, origin = recipe_text(recipe)

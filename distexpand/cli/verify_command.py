@@ -19,7 +19,7 @@ from distexpand.errors import VerificationError
 
 if TYPE_CHECKING:
     from distexpand.runner.place import Output
-    from distexpand.verify.report import VerifyReport
+    from distexpand.verifying.report import VerifyReport
 
 
 @click.command("verify", short_help="Check OUT: files, config, digests, its sources, and that it runs.")

@@ -38,8 +38,8 @@ from distexpand.cluster.task import Attempted
 from distexpand.commit.committer import Committer
 from distexpand.engine.receipt import Receipt
 from distexpand.errors import InterruptedRunError, OutputError, OutputTakenError
-from distexpand.plan.codec import plan_digest
-from distexpand.plan.model import ShardPlan
+from distexpand.planning.codec import plan_digest
+from distexpand.planning.model import ShardPlan
 
 TICK_SECONDS = 0.5
 PROGRESS_SECONDS = 1.0

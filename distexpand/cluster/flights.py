@@ -10,8 +10,8 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from distexpand.cluster.nodes import Node
 from distexpand.cluster.task import Attempted, Order, OrderedSource, execute_order
 from distexpand.errors import StorageError
-from distexpand.plan.model import Plan, ShardPlan
-from distexpand.plan.operations import sources_of
+from distexpand.planning.model import Plan, ShardPlan
+from distexpand.planning.operations import sources_of
 
 _RESULT_SECONDS = 5.0
 

@@ -25,7 +25,7 @@ from distexpand.commit.work_directory import current
 from distexpand.engine.space import disk_bytes, small_file_bytes
 from distexpand.engine.transforms import needs_torch
 from distexpand.errors import DistexpandError, InterruptedRunError, OutputError
-from distexpand.plan.model import Plan
+from distexpand.planning.model import Plan
 from distexpand.runner.sources import read_side_files, source_stamps
 from distexpand.storage.ranges import RangeReader
 

@@ -24,7 +24,7 @@ from distexpand.engine.shard import ShardEngine
 from distexpand.engine.transforms import single_threaded_shard
 from distexpand.errors import DistexpandError, StorageError
 from distexpand.intake.pins import pin_of
-from distexpand.plan.model import ShardPlan
+from distexpand.planning.model import ShardPlan
 from distexpand.storage.io_path import choose_reading, choose_writing
 from distexpand.storage.local import LocalOutput
 from distexpand.storage.open_files import allow_open_files

@@ -7,7 +7,7 @@ from distexpand.commit.index_text import index_text
 from distexpand.commit.manifest import Manifest
 from distexpand.errors import OutputError
 from distexpand.formats.index import INDEX_NAME
-from distexpand.plan.model import CONFIG_NAME, Plan
+from distexpand.planning.model import CONFIG_NAME, Plan
 from distexpand.storage.os_errors import storage_error
 
 _VERIFY = "`distexpand verify` finds whatever else is wrong"

@@ -31,7 +31,7 @@ from distexpand.commit.stamps import SourceStamp, require_same_sources
 from distexpand.commit.work_directory import taken_over
 from distexpand.engine.receipt import Receipt
 from distexpand.errors import DistexpandError, OutputError, OutputTakenError, UsageError
-from distexpand.plan.model import Plan
+from distexpand.planning.model import Plan
 from distexpand.storage.address import HUB, Address
 from distexpand.storage.hub_client import is_logged_in, page_of
 from distexpand.storage.hub_errors import HubError

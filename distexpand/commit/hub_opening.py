@@ -19,8 +19,8 @@ from distexpand.commit.hub_run import (
 from distexpand.commit.manifest import Manifest, is_manifest_of
 from distexpand.commit.output_files import require_same
 from distexpand.errors import UsageError
-from distexpand.plan.codec import same_work
-from distexpand.plan.model import Plan
+from distexpand.planning.codec import same_work
+from distexpand.planning.model import Plan
 from distexpand.storage.hub_repository import HubRepository, Snapshot
 
 _CARD_NAME = "README.md"

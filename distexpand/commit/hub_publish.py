@@ -11,7 +11,7 @@ from distexpand.commit.hub_occupied import obsolete_files, require_vacant
 from distexpand.commit.hub_run import RunBranch, addition
 from distexpand.commit.manifest import MANIFEST_NAME
 from distexpand.errors import OutputError
-from distexpand.plan.model import Plan
+from distexpand.planning.model import Plan
 from distexpand.storage.hub_client import hub_library
 from distexpand.storage.hub_repository import HubFile, HubRepository, Snapshot
 

@@ -24,8 +24,8 @@ from distexpand.commit.work_directory import taken_over
 from distexpand.engine.receipt import Receipt, decode_receipt, encode_receipt
 from distexpand.errors import UsageError
 from distexpand.formats.json_record import record
-from distexpand.plan.codec import decode_plan, encode_plan, plan_digest
-from distexpand.plan.model import Plan
+from distexpand.planning.codec import decode_plan, encode_plan, plan_digest
+from distexpand.planning.model import Plan
 from distexpand.storage.hub_client import hub_library
 from distexpand.storage.hub_repository import HubRepository, Snapshot
 from distexpand.storage.local import WORK_DIRECTORY

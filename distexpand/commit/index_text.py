@@ -1,8 +1,8 @@
 """The shard index of a plan's output."""
 
 from distexpand.formats.index import encode_index
-from distexpand.plan.check import shard_header
-from distexpand.plan.model import Plan
+from distexpand.planning.check import shard_header
+from distexpand.planning.model import Plan
 
 
 def index_text(plan: Plan) -> str:

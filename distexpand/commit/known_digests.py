@@ -10,9 +10,9 @@ from dataclasses import replace
 
 from distexpand.engine.blocks import cut_pieces
 from distexpand.engine.receipt import Receipt
-from distexpand.plan.check import shard_header
-from distexpand.plan.digest_layout import shard_digest
-from distexpand.plan.model import Plan, ShardPlan
+from distexpand.planning.check import shard_header
+from distexpand.planning.digest_layout import shard_digest
+from distexpand.planning.model import Plan, ShardPlan
 
 
 def with_known_digests(plan: Plan, receipts: Mapping[str, Receipt]) -> dict[str, Receipt]:

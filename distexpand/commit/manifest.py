@@ -17,10 +17,10 @@ from distexpand.errors import CheckpointError
 from distexpand.formats.index import is_plain_path
 from distexpand.formats.json_record import record
 from distexpand.formats.json_text import load_json_object
-from distexpand.plan.check import shard_header
-from distexpand.plan.codec import plan_digest
-from distexpand.plan.digest_layout import ALGORITHM
-from distexpand.plan.model import CONFIG_NAME, LayerOrigin, Plan, SourceFile
+from distexpand.planning.check import shard_header
+from distexpand.planning.codec import plan_digest
+from distexpand.planning.digest_layout import ALGORITHM
+from distexpand.planning.model import CONFIG_NAME, LayerOrigin, Plan, SourceFile
 
 MANIFEST_NAME = "distexpand.json"
 MANIFEST_VERSION = 1

@@ -8,8 +8,8 @@ from distexpand.commit.manifest import MANIFEST_NAME, is_manifest_of
 from distexpand.commit.object_occupied import Contents, look, obsolete_files, own_manifest, require_vacant
 from distexpand.commit.object_work import read_obsolete, stored_plan
 from distexpand.commit.output_files import require_same
-from distexpand.plan.codec import same_work
-from distexpand.plan.model import Plan
+from distexpand.planning.codec import same_work
+from distexpand.planning.model import Plan
 from distexpand.storage.object_files import ObjectFiles
 
 

@@ -37,7 +37,7 @@ from distexpand.commit.stamps import SourceStamp, decode_stamps, encode_stamps, 
 from distexpand.commit.work_directory import NOTICE_NAME
 from distexpand.engine.receipt import Receipt
 from distexpand.errors import DistexpandError, OutputError
-from distexpand.plan.model import Plan
+from distexpand.planning.model import Plan
 from distexpand.storage.address import Address
 from distexpand.storage.local import LocalOutput
 from distexpand.storage.object_files import ObjectFiles

@@ -20,8 +20,8 @@ from distexpand.engine.receipt import Receipt, decode_receipt, encode_receipt
 from distexpand.errors import CheckpointError, UsageError
 from distexpand.formats.index import is_plain_path
 from distexpand.formats.json_text import load_json
-from distexpand.plan.codec import decode_plan, encode_plan
-from distexpand.plan.model import Plan
+from distexpand.planning.codec import decode_plan, encode_plan
+from distexpand.planning.model import Plan
 from distexpand.storage.local import WORK_DIRECTORY
 from distexpand.storage.object_files import ObjectFiles
 

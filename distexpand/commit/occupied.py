@@ -9,7 +9,7 @@ from distexpand.commit.work_directory import DONE_PREFIX, NOTICE_NAME, WorkDirec
 from distexpand.errors import CheckpointError, UsageError
 from distexpand.formats.index import is_plain_path
 from distexpand.formats.json_text import load_json
-from distexpand.plan.model import Plan
+from distexpand.planning.model import Plan
 from distexpand.storage.address import Address, parse_address
 from distexpand.storage.local import WORK_DIRECTORY, LocalSource
 from distexpand.storage.local_reader import allocated_bytes

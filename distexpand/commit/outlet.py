@@ -5,7 +5,7 @@ from typing import Protocol, Self
 
 from distexpand.commit.stamps import SourceStamp
 from distexpand.engine.receipt import Receipt
-from distexpand.plan.model import Plan
+from distexpand.planning.model import Plan
 
 
 class Outlet(Protocol):

@@ -9,7 +9,7 @@ from distexpand.commit.manifest import encode_manifest, make_manifest
 from distexpand.engine.receipt import Receipt
 from distexpand.errors import OutputError, UsageError
 from distexpand.formats.index import INDEX_NAME
-from distexpand.plan.model import Plan
+from distexpand.planning.model import Plan
 
 
 def small_files(plan: Plan, side_files: Mapping[str, bytes]) -> dict[str, bytes]:

@@ -18,8 +18,8 @@ from distexpand.errors import CheckpointError, StorageError, UsageError
 from distexpand.formats.header import parse_header
 from distexpand.formats.index import INDEX_NAME, is_plain_path
 from distexpand.intake.pins import digest, read_header, read_whole
-from distexpand.plan.check import shard_header
-from distexpand.plan.model import Plan
+from distexpand.planning.check import shard_header
+from distexpand.planning.model import Plan
 from distexpand.storage.ranges import SourceStore
 
 

@@ -18,8 +18,8 @@ from pathlib import Path
 
 from distexpand.commit.files import remove, sync_directory, sync_entry, write_whole
 from distexpand.errors import OutputTakenError, UsageError
-from distexpand.plan.codec import decode_plan, encode_plan
-from distexpand.plan.model import Plan
+from distexpand.planning.codec import decode_plan, encode_plan
+from distexpand.planning.model import Plan
 from distexpand.storage.local import WORK_DIRECTORY
 from distexpand.storage.os_errors import storage_error
 

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from distexpand.formats.header import Header
-from distexpand.plan.digest_layout import PIECE_BYTES
-from distexpand.plan.operations import (
+from distexpand.planning.digest_layout import PIECE_BYTES
+from distexpand.planning.operations import (
     AddLowRank,
     Blend,
     Constant,

@@ -7,7 +7,7 @@ ever. A tensor of which nothing was read has no digest.
 from collections.abc import Iterator, Sequence
 
 from distexpand.engine.blocks import joined_copies, slice_operation
-from distexpand.plan.operations import Copy, Operation, Zero
+from distexpand.planning.operations import Copy, Operation, Zero
 from distexpand.storage.ranges import Attempt, Readers
 
 LEAST_SHARED = 1 << 16

@@ -15,8 +15,8 @@ from distexpand.engine.low_rank import LowRankAdder
 from distexpand.engine.row_lengths import RowLengthSetter
 from distexpand.engine.scratch import Scratch
 from distexpand.engine.transforms import apply_transform
-from distexpand.plan.digest_layout import PIECE_BYTES, piece_digest, zeros_digest
-from distexpand.plan.operations import (
+from distexpand.planning.digest_layout import PIECE_BYTES, piece_digest, zeros_digest
+from distexpand.planning.operations import (
     AddLowRank,
     Blend,
     Constant,

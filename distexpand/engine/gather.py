@@ -7,7 +7,7 @@ large rows only the parts that are wanted are read.
 
 from collections.abc import Iterator
 
-from distexpand.plan.operations import Gather
+from distexpand.planning.operations import Gather
 from distexpand.storage.ranges import Readers
 
 _SMALL_ROW = 1 << 18

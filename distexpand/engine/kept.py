@@ -13,8 +13,8 @@ from typing import Self
 
 from distexpand.engine.buffers import block_buffer
 from distexpand.engine.readings import PlacedBlock, Reading, ranges_of
-from distexpand.plan.digest_layout import PIECE_BYTES
-from distexpand.plan.operations import SourceRange
+from distexpand.planning.digest_layout import PIECE_BYTES
+from distexpand.planning.operations import SourceRange
 from distexpand.storage.direct import LEAST_BYTES
 from distexpand.storage.ranges import RangeReader, Readers
 

@@ -24,7 +24,7 @@ from distexpand.engine.scratch import Scratch
 from distexpand.engine.thin_matrices import HeldRight, Right, exact_sums, read_left
 from distexpand.engine.torch_library import require_torch, torch_dtype
 from distexpand.formats.dtypes import DType
-from distexpand.plan.operations import AddLowRank
+from distexpand.planning.operations import AddLowRank
 from distexpand.storage.ranges import Readers
 
 TILE_ELEMENTS = 1 << 18

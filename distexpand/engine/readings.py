@@ -17,8 +17,8 @@ from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from distexpand.engine.blocks import Block, Piece, moved_piece
-from distexpand.plan.digest_layout import PIECE_BYTES
-from distexpand.plan.operations import Copy, SourceRange, source_terms
+from distexpand.planning.digest_layout import PIECE_BYTES
+from distexpand.planning.operations import Copy, SourceRange, source_terms
 
 _MOST_BLOCKS = 256
 """Blocks of readings that become one because something is made of both; else it reads the second again."""

@@ -17,7 +17,7 @@ from distexpand.engine.rounding import rounded_once
 from distexpand.engine.thin_matrices import HeldRight, Right, exact_sums, read_elements, read_left
 from distexpand.engine.torch_library import require_numpy, require_torch, torch_dtype
 from distexpand.formats.dtypes import DType
-from distexpand.plan.operations import AddLowRank, row_offset
+from distexpand.planning.operations import AddLowRank, row_offset
 from distexpand.storage.ranges import RangeReader, Readers
 
 TILE_ELEMENTS = 1 << 17

@@ -19,10 +19,10 @@ from distexpand.engine.readings import Place, Reading, cut_readings
 from distexpand.engine.receipt import Receipt
 from distexpand.errors import InterruptedRunError, StorageError
 from distexpand.formats.header import Header
-from distexpand.plan.check import shard_header
-from distexpand.plan.digest_layout import PIECE_BYTES, combined_digest, shard_digest
-from distexpand.plan.model import ShardPlan
-from distexpand.plan.operations import Operation, Zero, sources_of
+from distexpand.planning.check import shard_header
+from distexpand.planning.digest_layout import PIECE_BYTES, combined_digest, shard_digest
+from distexpand.planning.model import ShardPlan
+from distexpand.planning.operations import Operation, Zero, sources_of
 from distexpand.storage.ranges import Attempt, OutputStore, RangeReader, Readers
 
 

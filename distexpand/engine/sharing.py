@@ -6,8 +6,8 @@ costs hardly more. `engine.readings` has what then is read once.
 
 from collections.abc import Iterable, Sequence
 
-from distexpand.plan.model import ShardPlan
-from distexpand.plan.operations import source_terms
+from distexpand.planning.model import ShardPlan
+from distexpand.planning.operations import source_terms
 
 _LEAST_READ = 1 << 20
 """Bytes; a range shorter than this isn't worth being looked for, nor waiting for."""

@@ -9,10 +9,10 @@ from distexpand.engine.cloning import LEAST_SHARED
 from distexpand.engine.kept import MOST_KEPT
 from distexpand.engine.transforms import needs_torch
 from distexpand.formats.dtypes import DType
-from distexpand.plan.congruence import SHARED_BLOCK
-from distexpand.plan.digest_layout import PIECE_BYTES
-from distexpand.plan.model import Plan, ShardPlan
-from distexpand.plan.operations import AddLowRank, Copy, Operation, SourceRange, Zero, source_terms
+from distexpand.planning.congruence import SHARED_BLOCK
+from distexpand.planning.digest_layout import PIECE_BYTES
+from distexpand.planning.model import Plan, ShardPlan
+from distexpand.planning.operations import AddLowRank, Copy, Operation, SourceRange, Zero, source_terms
 from distexpand.storage.ranges import RangeReader
 
 _PROCESS_BYTES = 70_000_000

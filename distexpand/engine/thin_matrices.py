@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from distexpand.engine.torch_library import require_numpy, require_torch, torch_dtype
-from distexpand.plan.operations import AddLowRank, Term
+from distexpand.planning.operations import AddLowRank, Term
 from distexpand.storage.ranges import RangeReader, Readers
 
 

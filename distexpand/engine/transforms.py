@@ -18,8 +18,8 @@ from distexpand.engine.quiet_nan import settle_nan
 from distexpand.engine.scratch import Scratch
 from distexpand.engine.torch_library import require_torch, torch_dtype
 from distexpand.formats.dtypes import DType
-from distexpand.plan.model import Plan, ShardPlan
-from distexpand.plan.operations import Blend, Elementwise, Scale, terms_of
+from distexpand.planning.model import Plan, ShardPlan
+from distexpand.planning.operations import Blend, Elementwise, Scale, terms_of
 
 STAGED_ELEMENTS = 1 << 18
 """Elements transformed at a time where there are intermediates, so that those stay in the processor's cache.

@@ -13,8 +13,8 @@ from distexpand.handoff.replication import replicated
 from distexpand.handoff.target_modules import target_modules
 from distexpand.intake.locate import default_model
 from distexpand.intake.models import open_models
-from distexpand.plan.adapter import ADAPTER_CONFIG_NAME
-from distexpand.plan.survey import survey
+from distexpand.planning.adapter import ADAPTER_CONFIG_NAME
+from distexpand.planning.survey import survey
 from distexpand.recipe.lower import lower
 from distexpand.recipe.parse import parse_recipe
 from distexpand.storage.os_errors import storage_error

@@ -5,7 +5,7 @@ from typing import Any
 
 from distexpand.handoff.replication import Ranges
 from distexpand.handoff.target_modules import TargetModules
-from distexpand.plan.sources import SourceModel
+from distexpand.planning.sources import SourceModel
 from distexpand.recipe.lora_settings import LORA
 
 CAUSAL = "ForCausalLM"

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from distexpand.errors import RecipeError
-from distexpand.plan.sources import used_sources
+from distexpand.planning.sources import used_sources
 from distexpand.recipe.canonical import Part, Recipe
 
 Ranges = tuple[tuple[int, int], ...]

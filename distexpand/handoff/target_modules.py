@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from distexpand.errors import RecipeError
 from distexpand.formats.catalog import TensorEntry
-from distexpand.plan.matrix_layout import MATRIX, stored_transposed
-from distexpand.plan.sources import SourceModel
+from distexpand.planning.matrix_layout import MATRIX, stored_transposed
+from distexpand.planning.sources import SourceModel
 
 _EXPERTS = re.compile(r"(^|\.)experts(\.|$)")
 _ROUTER = re.compile(r"(^|\.)(gate|router)(\.|$)")

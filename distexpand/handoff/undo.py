@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import yaml
 
 from distexpand.errors import UsageError
-from distexpand.plan.model import LayerOrigin
+from distexpand.planning.model import LayerOrigin
 from distexpand.recipe.canonical import ModelRef
 from distexpand.recipe.draft import Draft
 from distexpand.recipe.model_reference import plain_model

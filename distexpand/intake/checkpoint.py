@@ -10,8 +10,8 @@ from distexpand.formats.json_text import load_json_object
 from distexpand.intake.pins import digest, read_whole
 from distexpand.intake.side_files import is_side_file
 from distexpand.intake.weights import read_catalog
-from distexpand.plan.build import CarriedFile
-from distexpand.plan.model import CONFIG_NAME
+from distexpand.planning.build import CarriedFile
+from distexpand.planning.model import CONFIG_NAME
 from distexpand.recipe.canonical import ModelRef
 from distexpand.storage.ranges import SourceStore
 

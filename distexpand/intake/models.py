@@ -8,9 +8,9 @@ from distexpand.intake.adapter import read_adapter
 from distexpand.intake.checkpoint import Checkpoint, read_checkpoint, read_side_files
 from distexpand.intake.locate import locate, pinned, unused_places
 from distexpand.intake.side_files import is_tokenizer_file
-from distexpand.plan.adapter import Adapter
-from distexpand.plan.build import CarriedFile
-from distexpand.plan.sources import SourceModel, source_model
+from distexpand.planning.adapter import Adapter
+from distexpand.planning.build import CarriedFile
+from distexpand.planning.sources import SourceModel, source_model
 from distexpand.recipe.canonical import ModelRef, Recipe
 from distexpand.recipe.draft import Draft, with_models
 

@@ -19,8 +19,8 @@ from distexpand.commit.work_directory import current, stored_plan
 from distexpand.errors import DistexpandError, OutputError, UsageError
 from distexpand.jobs.event_log import EventLog
 from distexpand.jobs.request import JobRequest, decode_request
-from distexpand.plan.codec import plan_digest, same_work
-from distexpand.plan.model import Plan
+from distexpand.planning.codec import plan_digest, same_work
+from distexpand.planning.model import Plan
 from distexpand.signals import told_to_end
 
 _BUG = 1

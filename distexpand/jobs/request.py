@@ -25,7 +25,7 @@ from distexpand.formats.json_record import record
 from distexpand.formats.json_text import load_json_object
 from distexpand.intake.locate import unused_places
 from distexpand.jobs.credentials import refuse_credentials
-from distexpand.plan.layout import Layout
+from distexpand.planning.layout import Layout
 from distexpand.recipe.canonical import ModelRef
 from distexpand.recipe.draft import Draft
 from distexpand.recipe.parse import parse_recipe

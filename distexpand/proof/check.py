@@ -17,7 +17,7 @@ from pathlib import Path
 import distexpand
 from distexpand.errors import LoadCheckError, MissingDependencyError
 from distexpand.formats.json_record import record
-from distexpand.plan.model import Plan
+from distexpand.planning.model import Plan
 from distexpand.proof.request import LoadProof, ProvenLayer, Question
 from distexpand.proof.skeleton import write_output, write_source
 from distexpand.recipe.parse import parse_recipe

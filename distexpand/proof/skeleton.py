@@ -12,7 +12,7 @@ from distexpand.formats.catalog import Catalog
 from distexpand.formats.header import encode_header
 from distexpand.intake.pins import read_whole
 from distexpand.intake.weights import read_catalog
-from distexpand.plan.model import CONFIG_NAME, Plan
+from distexpand.planning.model import CONFIG_NAME, Plan
 from distexpand.storage.opening import open_stores
 from distexpand.storage.os_errors import storage_error
 from distexpand.storage.ranges import SourceStore

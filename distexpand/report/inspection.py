@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from distexpand.architecture.stack import LayerStack
-from distexpand.plan.survey import Attribute, LayerKind
+from distexpand.planning.survey import Attribute, LayerKind
 from distexpand.recipe.lint import layer_list
 from distexpand.report.sizes import bytes_text, count_text, plural
 

@@ -16,7 +16,7 @@ from rich.console import Console, ConsoleOptions
 from rich.style import Style
 from rich.text import Text
 
-from distexpand.plan.model import LayerOrigin
+from distexpand.planning.model import LayerOrigin
 from distexpand.report.drawing import Line, Role, Span
 from distexpand.report.glyphs import ASCII, UNICODE
 from distexpand.report.layer_picture import draw_layers

@@ -5,7 +5,7 @@ README's code block comes from here; `layer_colours` shows the same drawing on
 a terminal.
 """
 
-from distexpand.plan.model import LayerOrigin
+from distexpand.planning.model import LayerOrigin
 from distexpand.report.drawing import Line, Role, Span, plain_text, text_line
 from distexpand.report.glyphs import ASCII, UNICODE, Glyphs, cell_width, printable, shorten
 from distexpand.report.layer_chart import chart_lines

@@ -9,7 +9,7 @@ a cut that breaks their rhythm is what goes wrong in hybrid models.
 
 from collections import Counter
 
-from distexpand.plan.model import LayerOrigin
+from distexpand.planning.model import LayerOrigin
 from distexpand.report.drawing import Line, Role, Span, labels, ruler, text_line
 from distexpand.report.layer_runs import LayerRun, is_repeat
 

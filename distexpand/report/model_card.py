@@ -9,7 +9,7 @@ block).
 
 import re
 
-from distexpand.plan.model import LayerOrigin
+from distexpand.planning.model import LayerOrigin
 from distexpand.report.glyphs import UNICODE, printable
 from distexpand.report.layer_picture import layer_picture
 from distexpand.report.layer_runs import LayerRun, is_repeat, layer_runs, model_names, ranges

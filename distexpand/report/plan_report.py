@@ -12,9 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 from distexpand.findings import Finding
-from distexpand.plan.layout import Layout
-from distexpand.plan.model import Plan
-from distexpand.plan.transfer import Transfer
+from distexpand.planning.layout import Layout
+from distexpand.planning.model import Plan
+from distexpand.planning.transfer import Transfer
 from distexpand.report.glyphs import ASCII, UNICODE, Glyphs, printable
 from distexpand.report.layer_colours import LayerPicture
 from distexpand.report.sizes import bytes_text, count_text, number_text, plural, share_text

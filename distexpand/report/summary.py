@@ -12,9 +12,9 @@ from dataclasses import asdict, dataclass
 from typing import Any, assert_never
 
 from distexpand.findings import Finding
-from distexpand.plan.layout import Layout
-from distexpand.plan.model import LayerOrigin, Plan, ShardPlan
-from distexpand.plan.operations import (
+from distexpand.planning.layout import Layout
+from distexpand.planning.model import LayerOrigin, Plan, ShardPlan
+from distexpand.planning.operations import (
     AddLowRank,
     Blend,
     Constant,
@@ -24,7 +24,7 @@ from distexpand.plan.operations import (
     Scale,
     Zero,
 )
-from distexpand.plan.transfer import Transfer
+from distexpand.planning.transfer import Transfer
 from distexpand.report.layer_runs import is_repeat
 
 _LENGTH_PREFIX = 8

@@ -4,7 +4,7 @@ import os
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from distexpand.plan.congruence import SHARED_BLOCK
+from distexpand.planning.congruence import SHARED_BLOCK
 from distexpand.storage.clone import can_clone
 from distexpand.storage.io_path import choose_reading, choose_writing
 from distexpand.storage.local_reader import LocalReader

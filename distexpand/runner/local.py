@@ -17,7 +17,7 @@ from distexpand.engine.receipt import Receipt
 from distexpand.engine.shard import ShardEngine
 from distexpand.engine.sharing import groups_that_share
 from distexpand.engine.transforms import single_threaded_transforms
-from distexpand.plan.model import ShardPlan
+from distexpand.planning.model import ShardPlan
 from distexpand.runner.progress import ProgressSink
 from distexpand.storage.ranges import OutputStore, RangeReader
 

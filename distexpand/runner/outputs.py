@@ -8,7 +8,7 @@ from pathlib import Path
 
 from distexpand.commit.committer import Committer, OutputMode
 from distexpand.commit.outlet import Outlet
-from distexpand.plan.model import Plan, ShardPlan
+from distexpand.planning.model import Plan, ShardPlan
 from distexpand.runner.local import MOST_TOGETHER_BYTES
 from distexpand.runner.place import Output
 from distexpand.runner.room import check_room, check_room_left, check_staging_room

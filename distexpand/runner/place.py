@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from distexpand.plan.model import Plan
+from distexpand.planning.model import Plan
 from distexpand.storage.address import Address
 from distexpand.storage.local import LocalSource
 from distexpand.storage.opening import open_store

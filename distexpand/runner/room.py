@@ -9,7 +9,7 @@ from distexpand.commit.committer import Committer, OutputMode
 from distexpand.commit.occupied import reclaimable_bytes, require_vacant
 from distexpand.engine.space import disk_bytes, small_file_bytes
 from distexpand.errors import StorageError
-from distexpand.plan.model import Plan
+from distexpand.planning.model import Plan
 from distexpand.runner.io_words import existing_folder, io_words, shareable_sources
 from distexpand.runner.place import Output, staged_bytes
 from distexpand.storage.address import Address

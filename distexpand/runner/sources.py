@@ -15,8 +15,8 @@ from typing import TypeVar
 from distexpand.commit.stamps import SourceStamp
 from distexpand.errors import StorageError
 from distexpand.intake.pins import pin_of, read_range
-from distexpand.plan.model import Plan
-from distexpand.plan.operations import sources_of
+from distexpand.planning.model import Plan
+from distexpand.planning.operations import sources_of
 from distexpand.storage.memory import BytesReader
 from distexpand.storage.open_files import allow_open_files
 from distexpand.storage.opening import open_stores

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from distexpand.plan.model import ShardPlan
+from distexpand.planning.model import ShardPlan
 from distexpand.runner.io_words import shareable_sources
 from distexpand.storage.io_path import WORTH_A_TRIAL, choose_reading, choose_writing
 from distexpand.storage.local import LocalOutput

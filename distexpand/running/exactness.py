@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from distexpand.plan.check import shard_header
-from distexpand.plan.model import Plan
-from distexpand.plan.operations import Copy, Gather, Operation, sources_of
+from distexpand.planning.check import shard_header
+from distexpand.planning.model import Plan
+from distexpand.planning.operations import Copy, Gather, Operation, sources_of
 from distexpand.recipe.parse import parse_recipe
 
 

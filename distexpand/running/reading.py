@@ -17,8 +17,8 @@ from typing import Any, Self
 from distexpand.engine.blocks import Block, Piece, slice_operation
 from distexpand.engine.fill import Workspace, fill_block
 from distexpand.engine.torch_library import require_torch
-from distexpand.plan.digest_layout import PIECE_BYTES
-from distexpand.plan.operations import Copy, Operation
+from distexpand.planning.digest_layout import PIECE_BYTES
+from distexpand.planning.operations import Copy, Operation
 from distexpand.proof.keys import TORCH_NAMES
 from distexpand.running.weights import Made, Weights
 from distexpand.storage.address import local_path

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from distexpand.intake.weights import read_catalog
-from distexpand.plan.model import Plan
+from distexpand.planning.model import Plan
 from distexpand.runner.sources import check_sources, open_sources, read_side_files
 from distexpand.running.weights import Weights, planned_weights, stored_weights
 from distexpand.storage.opening import open_store

@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 
 from distexpand.formats.catalog import Catalog
 from distexpand.formats.dtypes import DType
-from distexpand.plan.check import shard_header
-from distexpand.plan.model import Plan, ShardPlan
-from distexpand.plan.operations import Copy, Operation
+from distexpand.planning.check import shard_header
+from distexpand.planning.model import Plan, ShardPlan
+from distexpand.planning.operations import Copy, Operation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,8 +19,8 @@ from distexpand.formats.index import (
     parse_index,
 )
 from distexpand.formats.json_text import load_json_object
-from distexpand.plan.adapter import ADAPTER_CONFIG_NAME, ADAPTER_WEIGHT_NAMES
-from distexpand.plan.model import CONFIG_NAME
+from distexpand.planning.adapter import ADAPTER_CONFIG_NAME, ADAPTER_WEIGHT_NAMES
+from distexpand.planning.model import CONFIG_NAME
 from distexpand.storage.object_reader import ObjectReader
 from distexpand.storage.object_requests import Requests
 

@@ -4,7 +4,7 @@ from hashlib import file_digest
 from pathlib import Path
 
 from distexpand.api import plan_expansion
-from distexpand.plan.model import Plan
+from distexpand.planning.model import Plan
 from tests.support.shapes import family
 from tests.support.sparse import write_checkpoint
 

@@ -6,9 +6,9 @@ import pytest
 
 from distexpand.architecture.residual_places import PLACE_RULES, check_place
 from distexpand.errors import ArchitectureError
-from distexpand.plan.operations import Zero
-from tests.plan.catalogs import built, catalog_model, models_of
-from tests.plan.test_resolving import operations
+from distexpand.planning.operations import Zero
+from tests.planning.catalogs import built, catalog_model, models_of
+from tests.planning.test_resolving import operations
 
 
 def refuses(config: dict[str, Any], index: int, *, at_end: bool) -> bool:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from distexpand.batch.document import Batch, parse_batch, read_batch
 from distexpand.batch.hooks import VERIFY, Hook
 from distexpand.errors import RecipeError
-from distexpand.plan.layout import Layout
+from distexpand.planning.layout import Layout
 
 HOME = Path("/batches/nightly.yml")
 ONE = {"recipe": "r.yml", "output": "out"}

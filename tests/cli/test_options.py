@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from distexpand.cli.main import cli as root
 from distexpand.cli.options import LAYOUTS
-from distexpand.plan.layout import Layout
+from distexpand.planning.layout import Layout
 
 SNAPSHOTS = Path(__file__).with_name("snapshots")
 

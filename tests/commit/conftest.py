@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from distexpand.api import run_plan
-from distexpand.plan.model import Plan
+from distexpand.planning.model import Plan
 from distexpand.storage.address import Address
 from tests.api.small import COPIES, small_model, small_plan, tree
 from tests.commit.store_places import Place

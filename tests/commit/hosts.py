@@ -17,7 +17,7 @@ from distexpand.commit.committer import Committer, OutputMode
 from distexpand.commit.work_directory import WorkDirectory
 from distexpand.engine.receipt import Receipt
 from distexpand.engine.shard import ShardEngine
-from distexpand.plan.model import Plan, ShardPlan
+from distexpand.planning.model import Plan, ShardPlan
 from distexpand.runner.sources import open_sources, read_side_files, source_stamps
 from distexpand.storage.local import LocalOutput
 

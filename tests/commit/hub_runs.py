@@ -11,7 +11,7 @@ import pytest
 from distexpand.commit import hub_quota
 from distexpand.commit.committer import OutputMode
 from distexpand.commit.hub_committer import HubCommitter
-from distexpand.plan.model import Plan
+from distexpand.planning.model import Plan
 from distexpand.report.progress import NoProgress
 from distexpand.runner.local import run_local
 from distexpand.runner.sources import open_sources, read_side_files, source_stamps

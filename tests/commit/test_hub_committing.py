@@ -12,7 +12,7 @@ from distexpand.commit.committer import OutputMode
 from distexpand.commit.hub_run import branch_of
 from distexpand.commit.manifest import MANIFEST_NAME
 from distexpand.errors import OutputError, StorageError
-from distexpand.plan.model import Plan, TextFile
+from distexpand.planning.model import Plan, TextFile
 from tests.api.small import COPIES, small_model, small_plan
 from tests.commit.hosts import attempted
 from tests.commit.hub_runs import (

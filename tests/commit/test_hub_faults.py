@@ -12,7 +12,7 @@ from huggingface_hub.utils import _http
 
 from distexpand.commit.committer import OutputMode
 from distexpand.errors import DistexpandError
-from distexpand.plan.model import Plan
+from distexpand.planning.model import Plan
 from tests.commit.hub_runs import NAME, Output, run_on_hub
 from tests.support.hub_server import Fault, lost_answer, rate_limited
 from tests.support.hub_server.messages import Answer, json_answer

@@ -5,7 +5,7 @@ import pytest
 pytest.importorskip("huggingface_hub", reason="needs pip install 'distexpand[hub]'")
 
 from distexpand.commit.committer import OutputMode
-from distexpand.plan.model import Plan
+from distexpand.planning.model import Plan
 from distexpand.storage.hub_errors import HubError
 from tests.commit.hub_runs import Output, run_on_hub
 from tests.support.hub_server import Fault

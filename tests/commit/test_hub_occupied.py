@@ -10,7 +10,7 @@ from distexpand.commit.committer import OutputMode
 from distexpand.commit.hub_committer import HubCommitter
 from distexpand.commit.hub_run import branch_of
 from distexpand.errors import OutputError, UsageError
-from distexpand.plan.model import Plan
+from distexpand.planning.model import Plan
 from distexpand.storage.address import Address
 from tests.api.small import BLOCKS, small_plan
 from tests.commit.hosts import attempted

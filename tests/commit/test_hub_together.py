@@ -9,7 +9,7 @@ from distexpand.commit.committer import OutputMode
 from distexpand.commit.hub_committer import HubCommitter, clean_hub_output
 from distexpand.commit.hub_run import branch_of
 from distexpand.errors import OutputTakenError
-from distexpand.plan.model import Plan
+from distexpand.planning.model import Plan
 from distexpand.storage.hub_repository import HubRepository
 from tests.commit.hosts import attempted
 from tests.commit.hub_runs import (

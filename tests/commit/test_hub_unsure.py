@@ -9,7 +9,7 @@ pytest.importorskip("huggingface_hub", reason="needs pip install 'distexpand[hub
 
 from distexpand.commit.committer import OutputMode
 from distexpand.errors import OutputError, OutputTakenError
-from distexpand.plan.model import Plan
+from distexpand.planning.model import Plan
 from tests.commit.hosts import attempted
 from tests.commit.hub_runs import Output, begun_run, publish, run_on_hub, shard_bytes
 from tests.support.hub_server import Fault, lost_answer, rate_limited

@@ -10,7 +10,7 @@ pytest.importorskip("hf_xet", reason="needs pip install 'distexpand[hub]'")
 from huggingface_hub import HfApi
 
 from distexpand.api import run_plan
-from distexpand.plan.model import Plan
+from distexpand.planning.model import Plan
 from tests.api.small import small_plan, tree
 from tests.commit.hub_runs import output_on_hub, run_on_hub, shard_bytes
 from tests.support.shapes import family

@@ -19,7 +19,7 @@ from distexpand.commit.journal import append_receipt
 from distexpand.commit.manifest import MANIFEST_NAME
 from distexpand.commit.work_directory import WorkDirectory, current
 from distexpand.errors import OutputError, StorageError
-from distexpand.plan.model import Plan
+from distexpand.planning.model import Plan
 from distexpand.storage.local import LocalOutput
 from tests.api.small import tree
 from tests.commit.hosts import attempted, cut_off, hold_sources, on_host, publish

@@ -13,7 +13,7 @@ from distexpand.api import run_plan
 from distexpand.commit import lease
 from distexpand.commit.committer import OutputMode
 from distexpand.errors import DistexpandError
-from distexpand.plan.model import Plan
+from distexpand.planning.model import Plan
 from tests.api.small import BLOCKS, small_plan, tree
 from tests.commit.crashes import CALLS
 from tests.commit.hosts import on_host, run_some

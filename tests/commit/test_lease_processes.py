@@ -10,7 +10,7 @@ import pytest
 
 from distexpand.api import run_plan
 from distexpand.commit.committer import OutputMode
-from distexpand.plan.model import Plan
+from distexpand.planning.model import Plan
 from tests.api.small import COPIES, tree
 from tests.commit.hosts import on_host
 from tests.support.ray_cluster import ROOT, wait_until

@@ -12,7 +12,7 @@ from distexpand.commit.committer import OutputMode
 from distexpand.commit.manifest import MANIFEST_NAME
 from distexpand.commit.work_directory import DONE_PREFIX, NOTICE_NAME, current
 from distexpand.errors import OutputError, StorageError, UsageError
-from distexpand.plan.model import Plan, TextFile
+from distexpand.planning.model import Plan, TextFile
 from distexpand.runner import room
 from distexpand.storage.local import WORK_DIRECTORY
 from tests.api.small import BLOCKS, small_plan, tree

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from distexpand.api import plan_expansion, run_plan, verify_output
-from distexpand.verify.structure import read_manifest
+from distexpand.verifying.structure import read_manifest
 from tests.api.small import tree
 from tests.elsewhere.places import Buckets, same_files
 from tests.elsewhere.runs import output_at

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from distexpand.formats.dtypes import DType
-from distexpand.plan.operations import AddLowRank, Term
+from distexpand.planning.operations import AddLowRank, Term
 from tests.engine.shards import MemoryReader
 
 PLACES = {DType.F16: (11, -24), DType.BF16: (8, -133), DType.F32: (24, -149)}

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from distexpand.formats.dtypes import DType
 from distexpand.formats.header import encode_header
-from distexpand.plan.model import ShardPlan
-from distexpand.plan.operations import Blend, Constant, Copy, Operation, Scale, Term, Zero
+from distexpand.planning.model import ShardPlan
+from distexpand.planning.operations import Blend, Constant, Copy, Operation, Scale, Term, Zero
 from distexpand.storage.local_reader import LocalReader
 from distexpand.storage.ranges import RangeReader
-from distexpand.verify.plain import plain_bytes
+from distexpand.verifying.plain import plain_bytes
 
 PAGE = 4096
 SOURCE_BYTES = 40 * PAGE + 777

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from distexpand.engine.blocks import Block, cut_pieces
 from distexpand.formats.dtypes import DType
 from distexpand.formats.header import Header, encode_header, parse_header
-from distexpand.plan.model import ShardPlan
-from distexpand.plan.operations import (
+from distexpand.planning.model import ShardPlan
+from distexpand.planning.operations import (
     AddLowRank,
     Blend,
     Constant,

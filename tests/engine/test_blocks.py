@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from distexpand.engine.blocks import cut_pieces, moved_piece, slice_operation
-from distexpand.plan.model import ShardPlan
-from distexpand.plan.operations import AddLowRank, Operation, source_terms, term_ranges
+from distexpand.planning.model import ShardPlan
+from distexpand.planning.operations import AddLowRank, Operation, source_terms, term_ranges
 from tests.engine.shards import header_of, shard_plans
 
 piece_sizes = st.integers(1, 60).map(lambda n: 8 * n)

@@ -14,9 +14,9 @@ from distexpand.engine import fill
 from distexpand.engine.receipt import Receipt
 from distexpand.engine.shard import ShardEngine
 from distexpand.formats.dtypes import DType
-from distexpand.plan.digest_layout import combined_digest, piece_digest, shard_digest
-from distexpand.plan.model import ShardPlan
-from distexpand.plan.operations import Scale, Term
+from distexpand.planning.digest_layout import combined_digest, piece_digest, shard_digest
+from distexpand.planning.model import ShardPlan
+from distexpand.planning.operations import Scale, Term
 from distexpand.storage.local import LocalOutput
 from distexpand.storage.ranges import RangeReader
 from distexpand.storage.way import Way

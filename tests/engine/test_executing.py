@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from distexpand.engine.receipt import Receipt, decode_receipt, encode_receipt
 from distexpand.engine.shard import ShardEngine
 from distexpand.errors import InterruptedRunError, StorageError
-from distexpand.plan.model import ShardPlan
+from distexpand.planning.model import ShardPlan
 from distexpand.storage.local import WORK_DIRECTORY, LocalOutput
-from distexpand.verify.plain import plain_bytes
+from distexpand.verifying.plain import plain_bytes
 from tests.engine.shards import (
     SOURCE_BYTES,
     MemoryReader,

@@ -4,9 +4,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from distexpand.engine.fill import Workspace, digest_pieces, fill_block
-from distexpand.plan.digest_layout import piece_digest, zeros_digest
-from distexpand.plan.model import ShardPlan
-from distexpand.plan.operations import Copy
+from distexpand.planning.digest_layout import piece_digest, zeros_digest
+from distexpand.planning.model import ShardPlan
+from distexpand.planning.operations import Copy
 from tests.engine.shards import (
     SOURCE_BYTES,
     SOURCES,

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from distexpand.engine import gather
 from distexpand.engine.blocks import slice_operation
 from distexpand.engine.gather import fill_gather
-from distexpand.plan.operations import Gather, source_terms
+from distexpand.planning.operations import Gather, source_terms
 from distexpand.storage.local_reader import LocalReader
-from distexpand.verify.plain import plain_bytes
+from distexpand.verifying.plain import plain_bytes
 
 OFFSET = 7
 

@@ -20,8 +20,8 @@ from distexpand.engine.blocks import slice_operation  # noqa: E402
 from distexpand.engine.fill import Workspace, fill_block  # noqa: E402
 from distexpand.formats.dtypes import DType  # noqa: E402
 from distexpand.formats.header import encode_header, parse_header  # noqa: E402
-from distexpand.plan.operations import source_terms  # noqa: E402
-from distexpand.verify.plain import fill_plain, plain_bytes  # noqa: E402
+from distexpand.planning.operations import source_terms  # noqa: E402
+from distexpand.verifying.plain import fill_plain, plain_bytes  # noqa: E402
 from tests.engine.matrices import Addition, addition, expected, moved, random_addition  # noqa: E402
 from tests.engine.shards import blocks_of  # noqa: E402
 

@@ -17,9 +17,9 @@ from distexpand.engine.receipt import Receipt
 from distexpand.engine.shard import ShardEngine
 from distexpand.formats.dtypes import DType
 from distexpand.formats.header import encode_header
-from distexpand.plan.digest_layout import PIECE_BYTES
-from distexpand.plan.model import Plan, ShardPlan
-from distexpand.plan.operations import Blend, Copy, Operation, Scale, SourceRange, Term, Zero
+from distexpand.planning.digest_layout import PIECE_BYTES
+from distexpand.planning.model import Plan, ShardPlan
+from distexpand.planning.operations import Blend, Copy, Operation, Scale, SourceRange, Term, Zero
 from distexpand.storage.local import LocalOutput
 from distexpand.storage.way import Way
 from tests.engine.paged_shards import (

@@ -11,7 +11,7 @@ torch = pytest.importorskip("torch", reason="needs pip install 'distexpand[torch
 
 from distexpand.engine.rounding import rounded_once  # noqa: E402
 from distexpand.formats.dtypes import DType  # noqa: E402
-from distexpand.verify.plain import _nearest  # noqa: E402
+from distexpand.verifying.plain import _nearest  # noqa: E402
 from tests.engine.matrices import PLACES, torch_name  # noqa: E402
 
 LARGEST = {DType.F16: 65504.0, DType.BF16: 3.3895313892515355e38, DType.F32: 3.4028234663852886e38}

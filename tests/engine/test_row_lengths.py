@@ -15,8 +15,8 @@ from distexpand.engine import row_lengths  # noqa: E402
 from distexpand.engine.blocks import slice_operation  # noqa: E402
 from distexpand.engine.fill import Workspace  # noqa: E402
 from distexpand.formats.dtypes import DType  # noqa: E402
-from distexpand.plan.operations import source_terms  # noqa: E402
-from distexpand.verify.plain import fill_plain, plain_bytes  # noqa: E402
+from distexpand.planning.operations import source_terms  # noqa: E402
+from distexpand.verifying.plain import fill_plain, plain_bytes  # noqa: E402
 from tests.engine.matrices import Addition, addition, expected, random_addition  # noqa: E402
 from tests.engine.test_low_rank import FACTORS, SPECIAL, WEIGHTS, by_blocks  # noqa: E402
 

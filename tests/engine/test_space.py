@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from distexpand.engine import space
 from distexpand.engine.space import disk_bytes
-from distexpand.plan.congruence import SHARED_BLOCK
-from distexpand.plan.model import ShardPlan
-from distexpand.plan.operations import Copy, Zero
+from distexpand.planning.congruence import SHARED_BLOCK
+from distexpand.planning.model import ShardPlan
+from distexpand.planning.operations import Copy, Zero
 from tests.engine.paged_shards import (
     PAGE,
     SOURCE_BYTES,

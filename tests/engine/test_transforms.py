@@ -22,8 +22,8 @@ from distexpand.engine.quiet_nan import nan_bits  # noqa: E402
 from distexpand.engine.torch_library import torch_dtype  # noqa: E402
 from distexpand.formats.dtypes import DType  # noqa: E402
 from distexpand.formats.header import encode_header, parse_header  # noqa: E402
-from distexpand.plan.operations import Blend, Operation, Scale, Term, terms_of  # noqa: E402
-from distexpand.verify.plain import plain_bytes  # noqa: E402
+from distexpand.planning.operations import Blend, Operation, Scale, Term, terms_of  # noqa: E402
+from distexpand.verifying.plain import plain_bytes  # noqa: E402
 from tests.engine.shards import FACTORS, FLOATS, MemoryReader, blocks_of  # noqa: E402
 
 ELEMENTS = 4099

@@ -15,7 +15,7 @@ from distexpand.api import check_load, plan_expansion, run_plan, verify_output  
 from distexpand.errors import RecipeError  # noqa: E402
 from distexpand.formats.dtypes import DType  # noqa: E402
 from distexpand.handoff.bake import baking  # noqa: E402
-from distexpand.plan.model import Plan  # noqa: E402
+from distexpand.planning.model import Plan  # noqa: E402
 from tests.engine.matrices import torch_name  # noqa: E402
 from tests.support.adapters import PROMPT, logits_of, merged_tensors, quiet, train, train_adapter  # noqa: E402
 from tests.support.tiny import tiny_checkpoint  # noqa: E402

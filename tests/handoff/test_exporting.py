@@ -9,11 +9,11 @@ from distexpand.errors import RecipeError
 from distexpand.handoff.export import export_lora
 from distexpand.handoff.lora_config import LoraChoice
 from distexpand.handoff.target_modules import target_modules
-from distexpand.plan.sources import source_model
+from distexpand.planning.sources import source_model
 from distexpand.recipe.canonical import ModelRef
 from tests.api.small import small_model
-from tests.plan.catalogs import LAYER, catalog_model
-from tests.plan.named import catalog_of
+from tests.planning.catalogs import LAYER, catalog_model
+from tests.planning.named import catalog_of
 
 CHOICE = LoraChoice(rank=16, alpha=32)
 

@@ -23,7 +23,7 @@ from distexpand.jobs.request import (
     work_id,
 )
 from distexpand.jobs.requirements import BASE_REQUIREMENTS, missing_requirements
-from distexpand.plan.layout import Layout
+from distexpand.planning.layout import Layout
 
 RECIPE = "{model: a, layer_map: [[0, 3], [1, 4]]}"
 PLACES = {"a": "/models/a"}

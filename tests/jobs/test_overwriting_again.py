@@ -11,7 +11,7 @@ from distexpand.commit.committer import OutputMode
 from distexpand.errors import InterruptedRunError
 from distexpand.jobs.drive import _mode
 from distexpand.jobs.request import make_request
-from distexpand.plan.model import Plan
+from distexpand.planning.model import Plan
 from tests.api.small import BLOCKS, COPIES, small_plan
 
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from distexpand.plan.check import shard_header
-from distexpand.plan.model import CONFIG_NAME, Plan
+from distexpand.planning.check import shard_header
+from distexpand.planning.model import CONFIG_NAME, Plan
 from distexpand.proof import child
 from distexpand.proof.check import question_of
 from distexpand.proof.request import LoadProof

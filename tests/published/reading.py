@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from distexpand.api import PlannedExpansion
-from distexpand.plan.operations import Copy
+from distexpand.planning.operations import Copy
 from tests.support.published_model import PublishedModel
 
 GONE = "gone"

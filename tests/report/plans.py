@@ -3,8 +3,8 @@
 import json
 
 from distexpand.formats.dtypes import DType
-from distexpand.plan.model import Plan, ShardPlan, SourceFile
-from distexpand.plan.operations import Blend, Copy, Scale, Term, Zero
+from distexpand.planning.model import Plan, ShardPlan, SourceFile
+from distexpand.planning.operations import Blend, Copy, Scale, Term, Zero
 
 
 def shard(number, of, kinds, *, metadata=True):

@@ -4,7 +4,7 @@ from collections import Counter
 
 from hypothesis import strategies as st
 
-from distexpand.plan.model import LayerOrigin
+from distexpand.planning.model import LayerOrigin
 
 GOLIATH = [
     ("Xin/Xwin-LM-70B-V0.1", 0, 16),

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from distexpand.findings import Finding
-from distexpand.plan.layout import Layout
-from distexpand.plan.transfer import LayoutReads, transfer
+from distexpand.planning.layout import Layout
+from distexpand.planning.transfer import LayoutReads, transfer
 from distexpand.report.plan_report import plan_report
 from distexpand.report.run_report import run_report
 from distexpand.report.summary import summarise

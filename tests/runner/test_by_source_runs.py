@@ -15,10 +15,10 @@ from distexpand.commit.committer import OutputMode
 from distexpand.engine.sharing import groups_that_share
 from distexpand.errors import InterruptedRunError
 from distexpand.formats.header import LENGTH_BYTES, parse_header
-from distexpand.plan.layout import Layout
-from distexpand.plan.model import Plan, ShardPlan
-from distexpand.plan.operations import distinct_bytes, source_terms
-from distexpand.plan.transfer import Transfer, transfer
+from distexpand.planning.layout import Layout
+from distexpand.planning.model import Plan, ShardPlan
+from distexpand.planning.operations import distinct_bytes, source_terms
+from distexpand.planning.transfer import Transfer, transfer
 from distexpand.runner.local import MOST_TOGETHER_BYTES
 from distexpand.storage.local_reader import LocalReader
 from tests.api.small import SCALED, identities, small_model, tree

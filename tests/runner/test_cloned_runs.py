@@ -17,9 +17,9 @@ from distexpand.commit.committer import OutputMode
 from distexpand.commit.manifest import MANIFEST_NAME, Manifest
 from distexpand.errors import InterruptedRunError, StorageError
 from distexpand.formats.header import parse_header
-from distexpand.plan.model import Plan
-from distexpand.verify.report import Difference
-from distexpand.verify.structure import read_manifest
+from distexpand.planning.model import Plan
+from distexpand.verifying.report import Difference
+from distexpand.verifying.structure import read_manifest
 from tests.api.small import BLOCKS, COPIES, disk_bytes, identities, small_plan, tree
 from tests.runner.test_local_runs import Watching
 from tests.support.mounts import CLONING, FileSystems, fresh_folder, used_bytes

@@ -14,8 +14,8 @@ from distexpand.commit.work_directory import current
 from distexpand.engine import sharing
 from distexpand.engine.sharing import groups_that_share
 from distexpand.errors import InterruptedRunError, StorageError
-from distexpand.plan.model import Plan
-from distexpand.plan.operations import Copy, Zero
+from distexpand.planning.model import Plan
+from distexpand.planning.operations import Copy, Zero
 from distexpand.runner.local import MOST_TOGETHER_BYTES
 from distexpand.storage.local_reader import LocalReader
 from tests.api.small import disk_bytes, identities, small_model, small_plan, tree

@@ -17,7 +17,7 @@ from distexpand.commit.committer import OutputMode
 from distexpand.commit.work_directory import current
 from distexpand.engine import torch_library
 from distexpand.errors import InterruptedRunError, MissingDependencyError, OutputError, StorageError
-from distexpand.plan.model import Plan
+from distexpand.planning.model import Plan
 from distexpand.storage.local import WORK_DIRECTORY, LocalSource
 from distexpand.storage.local_reader import LocalReader
 from distexpand.storage.os_errors import storage_error

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from distexpand.errors import StorageError
-from distexpand.plan.congruence import SHARED_BLOCK
+from distexpand.planning.congruence import SHARED_BLOCK
 from distexpand.storage import direct
 from distexpand.storage.clone import can_clone, clone_range
 from distexpand.storage.direct import PAGE

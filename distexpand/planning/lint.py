@@ -1,0 +1,131 @@
+"""What a plan's sources show that the recipe alone doesn't: mixed dtypes, tokenizers, vocabularies."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from distexpand.findings import Finding
+from distexpand.planning.build import CarriedFile
+from distexpand.planning.fit import is_tied
+from distexpand.planning.sources import SourceModel, used_sources
+from distexpand.recipe.canonical import ModelRef, Recipe
+
+_SHOULD_AGREE = {
+    "attention_bias": False,
+    "head_dim": None,
+    "hidden_act": None,
+    "layer_norm_eps": None,
+    "mlp_bias": False,
+    "num_attention_heads": None,
+    "num_key_value_heads": None,
+    "partial_rotary_factor": None,
+    "rms_norm_eps": None,
+    "sliding_window": None,
+    "tie_word_embeddings": None,
+}
+"""Keys by which layers compute, with what an absent key means; nothing where that depends on the class."""
+
+_ROPE_THETA = 10_000.0
+_TOKENIZER_CORE = ("tokenizer.json", "tokenizer.model", "vocab.json", "tekken.json")
+
+
+def lint_sources(
+    recipe: Recipe, models: Mapping[ModelRef, SourceModel], side_files: Sequence[CarriedFile]
+) -> tuple[Finding, ...]:
+    """Return findings about sources that differ from each other."""
+    named = [source.model for part in recipe.parts() for source in used_sources(part)]
+    used = [models[ref] for ref in dict.fromkeys([*named, recipe.base_model])]
+    read = {*named, recipe.base_model, recipe.tokenizer}
+    return (
+        *_mixed_dtypes(recipe, used),
+        *_vocabularies(used),
+        *_tokenizers(recipe, [file for file in side_files if file.model in read]),
+        *_configs(models[recipe.base_model], used),
+        *_tied_head(recipe, models),
+    )
+
+
+def _mixed_dtypes(recipe: Recipe, used: Sequence[SourceModel]) -> Iterator[Finding]:
+    dtypes = {model.model: _main_dtype(model) for model in used}
+    if recipe.dtype is None and recipe.out_dtype is None and len(set(dtypes.values())) > 1:
+        listed = ", ".join(f"{ref} {dtype}" for ref, dtype in dtypes.items())
+        yield Finding(
+            code="mixed-dtypes",
+            message=f"sources are stored in different dtypes and stay so: {listed}",
+            advice="Set dtype in the recipe to make them one.",
+        )
+
+
+def _main_dtype(model: SourceModel) -> str:
+    tensors = model.catalog.tensors.values()
+    sizes = dict.fromkeys((entry.dtype for entry in tensors), 0)
+    for entry in tensors:
+        sizes[entry.dtype] += entry.length
+    return max(sizes, key=lambda dtype: sizes[dtype]).value
+
+
+def _vocabularies(used: Sequence[SourceModel]) -> Iterator[Finding]:
+    sizes = {str(model.model): model.stack_config.get("vocab_size") for model in used}
+    if len(set(sizes.values())) > 1:
+        listed = ", ".join(f"{name} {size}" for name, size in sizes.items())
+        yield Finding(
+            code="vocabularies-differ",
+            message=f"vocabulary sizes differ: {listed}",
+            advice="Layers work on any vocabulary, but embeddings, head and tokenizer must be of one model.",
+        )
+
+
+def _tokenizers(recipe: Recipe, side_files: Sequence[CarriedFile]) -> Iterator[Finding]:
+    having = {file.model for file in side_files if file.name in _TOKENIZER_CORE}
+    if having and recipe.tokenizer not in having:
+        yield Finding(
+            code="no-tokenizer",
+            message=f"{recipe.tokenizer}: has no tokenizer files, so the output gets none",
+            advice=f"Set tokenizer_source to a model that has them: {', '.join(map(str, sorted(having)))}.",
+        )
+    for name in _TOKENIZER_CORE:
+        pins = {file.model: file.pin for file in side_files if file.name == name}
+        if len(set(pins.values())) > 1:
+            yield Finding(
+                code="tokenizers-differ",
+                message=f"{name} differs between {', '.join(map(str, pins))}",
+                advice="Check that the models speak the same tokens; set tokenizer_source to choose one.",
+            )
+
+
+def _configs(base: SourceModel, used: Sequence[SourceModel]) -> Iterator[Finding]:
+    for model in used:
+        left_values, right_values = _telling_values(base), _telling_values(model)
+        for key, left in left_values.items():
+            right = right_values[key]
+            if left != right and left is not None and right is not None:
+                yield Finding(
+                    code="configs-differ",
+                    message=f"{model.model}: config key {key!r} is {right!r}, "
+                    f"but {left!r} in the base model {base.model}, whose value the output gets",
+                )
+
+
+def _telling_values(model: SourceModel) -> dict[str, Any]:
+    level = model.stack_config
+    theta, scaling = _rope(level)
+    values = {key: level.get(key, absent) for key, absent in _SHOULD_AGREE.items()}
+    return {**values, "rope_theta": theta, "rope_scaling": scaling}
+
+
+def _rope(level: Mapping[str, Any]) -> tuple[float, dict[str, Any]]:
+    """Return base and scaling of the rotary embedding, from the older keys or the newer one."""
+    tables = (level.get(key) for key in ("rope_scaling", "rope_parameters"))
+    scaling = {name: value for table in tables if isinstance(table, Mapping) for name, value in table.items()}
+    theta = scaling.pop("rope_theta", level.get("rope_theta")) or _ROPE_THETA
+    kind = scaling.pop("rope_type", scaling.pop("type", "default"))
+    scaling.pop("type", None)
+    return theta, scaling if kind == "default" else {**scaling, "rope_type": kind}
+
+
+def _tied_head(recipe: Recipe, models: Mapping[ModelRef, SourceModel]) -> Iterator[Finding]:
+    embeddings, head = recipe.embeddings.sources[0].model, recipe.head.sources[0].model
+    if is_tied(models[recipe.base_model]) and embeddings != head:
+        yield Finding(
+            code="tied-head",
+            message=f"embeddings and head are tied, so the head is {embeddings}'s as well, not {head}'s",
+        )
