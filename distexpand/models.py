@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from distexpand.api import plan_again, plan_expansion
 from distexpand.errors import UsageError
+from distexpand.intake.locate import locate
+from distexpand.recipe.canonical import ModelRef
 from distexpand.running.exactness import base_model, only_adds_identities
 from distexpand.running.libraries import require_running
 from distexpand.running.runnable import Runnable, planned_model, stored_model
+from distexpand.storage.opening import open_store
 from distexpand.verifying.structure import read_manifest
 
 if TYPE_CHECKING:
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
     from distexpand.running.loading import Loaded
 
 Progress = Callable[[float], None]
+
+_RECIPE_SUFFIXES = frozenset({".yml", ".yaml", ".json"})
 
 
 def load_virtual(
@@ -82,7 +87,8 @@ def evaluate(
     """Return how well a model predicts a text, with one of its layers in memory at a time.
 
     Args:
-        model: a checkpoint's directory, or a recipe's file: then what it would make.
+        model: a checkpoint's directory, address or name on the Hub; or a recipe's file: then what it
+            would make.
         text: at least two tokens of it.
         options: how it is cut and the model runs.
         places: path or address of the models that a recipe names.
@@ -99,10 +105,15 @@ def evaluate(
 
 
 def _runnable(model: str, places: Mapping[str, str]) -> AbstractContextManager[Runnable]:
-    if Path(model).is_dir():
-        return stored_model(str(Path(model).resolve()), origin=model)
-    text, origin = _recipe_text(Path(model))
-    return planned_model(plan_expansion(text, origin=origin, places=places).plan, origin=model)
+    if Path(model).is_file() or Path(model).suffix in _RECIPE_SUFFIXES:
+        text, origin = _recipe_text(Path(model))
+        return planned_model(plan_expansion(text, origin=origin, places=places).plan, origin=model)
+    try:
+        return stored_model(locate(ModelRef(name=model), places), origin=model)
+    except UsageError as error:
+        raise UsageError(
+            f"{model}: neither a recipe's file nor a model: {error.message}", hint=error.hint
+        ) from None
 
 
 def compare_with_source(
@@ -136,8 +147,8 @@ def compare_with_source(
     planned = plan_again(read_manifest(output), places or {})
     base = base_model(planned.plan)
     with (
-        stored_model(dict(planned.plan.locations)[base], origin=base) as source,
-        stored_model(str(output.resolve()), origin=str(output)) as made,
+        stored_model(open_store(dict(planned.plan.locations)[base]), origin=base) as source,
+        stored_model(open_store(str(output.resolve())), origin=str(output)) as made,
     ):
         return compare(
             source,

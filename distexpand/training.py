@@ -55,7 +55,7 @@ def new_parameters(output: str | Path, *, trust_remote_code: bool = False) -> Ne
         raise UsageError(
             f"{output}: has no new layers: every layer is the first copy of another source layer"
         )
-    with stored_model(str(output.resolve()), origin=str(output)) as runnable:
+    with stored_model(LocalSource(output.resolve()), origin=str(output)) as runnable:
         stack = find_layer_stack(
             runnable.weights.tensors, _config(output), origin=str(output), wanted=manifest.layer_prefix
         )
@@ -142,10 +142,10 @@ def drop_new_layers(model: Any, output: str | Path, *, trust_remote_code: bool =
     from distexpand.running.dropping import without_new_layers  # noqa: PLC0415  # brings torch
 
     output = Path(output)
-    place = str(output.resolve())
-    plan = plan_expansion(undoing_recipe(output), origin="undo", places={_name(output): place}).plan
+    place = output.resolve()
+    plan = plan_expansion(undoing_recipe(output), origin="undo", places={_name(output): str(place)}).plan
     with (
-        stored_model(place, origin=str(output)) as expanded,
+        stored_model(LocalSource(place), origin=str(output)) as expanded,
         planned_model(plan, origin=str(output)) as undone,
     ):
         return without_new_layers(model, expanded, undone, trust_remote_code=trust_remote_code)

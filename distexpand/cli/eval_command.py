@@ -56,8 +56,8 @@ def eval_command(
 ) -> None:
     """Compute perplexities on a text, as transformers does it, with one layer in memory at a time.
 
-    MODEL is a checkpoint's directory or a RECIPE: then the model that it would make, of which
-    nothing is written.
+    MODEL is a checkpoint's directory, its address or its name on the Hub; or a RECIPE: then the model
+    that it would make, of which nothing is written.
     """
     from distexpand.models import evaluate
     from distexpand.running.evaluation import TOGETHER, EvalOptions

@@ -21,7 +21,7 @@ from distexpand.planning.digest_layout import PIECE_BYTES
 from distexpand.planning.operations import Copy, Operation
 from distexpand.proof.keys import TORCH_NAMES
 from distexpand.running.weights import Made, Weights
-from distexpand.storage.address import local_path
+from distexpand.storage.local import LocalSource
 from distexpand.storage.opening import open_stores
 from distexpand.storage.os_errors import storage_error
 from distexpand.storage.ranges import RangeReader, SourceStore
@@ -82,9 +82,8 @@ class TensorReader:
         match made.operations:
             case (Copy() as copy,) if copy.source_offset % size == 0:
                 location, path = self._weights.files[copy.source]
-                directory = local_path(location)
-                if directory is not None:
-                    return self._mapped(copy, Path(directory) / path)
+                if isinstance(self._stores[location], LocalSource):
+                    return self._mapped(copy, Path(location) / path)
         return None
 
     def _mapped(self, copy: Copy, path: Path) -> tuple[mmap.mmap, int]:

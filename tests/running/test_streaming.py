@@ -15,6 +15,7 @@ from distexpand.running.opened import open_model  # noqa: E402
 from distexpand.running.reading import TensorReader  # noqa: E402
 from distexpand.running.runnable import planned_model, stored_model  # noqa: E402
 from distexpand.running.streaming import layers_of, stream  # noqa: E402
+from distexpand.storage.local import LocalSource  # noqa: E402
 from tests.api.small import small_model, small_plan  # noqa: E402
 from tests.running.real_models import answers, loaded, saved  # noqa: E402
 from tests.support.architectures import _CLASS_NAMES, Auto, tiny_model  # noqa: E402
@@ -39,7 +40,7 @@ CLASSES: list[tuple[str, Auto]] = [
 @contextmanager
 def _streamed(directory: Path) -> Iterator[Any]:
     with (
-        stored_model(str(directory), origin="the model") as runnable,
+        stored_model(LocalSource(directory), origin="the model") as runnable,
         TensorReader(runnable.weights) as reader,
     ):
         yield stream(open_model(runnable.weights, runnable.directory, origin="the model"), reader)
@@ -80,7 +81,7 @@ def test_old_weights_in_bin_files_stream_too(tmp_path: Path) -> None:
 
 def test_a_missing_tensor_is_named_instead_of_made_up(tmp_path: Path) -> None:
     directory = saved(tmp_path / "a", "llama", tie_word_embeddings=False)
-    with stored_model(str(directory), origin="the model") as runnable:
+    with stored_model(LocalSource(directory), origin="the model") as runnable:
         runnable.weights.tensors.pop("lm_head.weight")  # type: ignore[attr-defined]
         with pytest.raises(CheckpointError, match=r"^the model: has no tensor for 'lm_head.weight'"):
             open_model(runnable.weights, runnable.directory, origin="the model")
