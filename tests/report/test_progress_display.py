@@ -64,7 +64,7 @@ def test_a_resumed_run_counts_its_own_bytes_for_the_rate():
     clock.now += 2
     progress.advance(50_000_000)
     progress.stop()
-    assert stream.getvalue() == "95%  950 MB of 1.00 GB  25.0 MB/s  9 of 10 shards  2 s left\n"
+    assert stream.getvalue() == "95%  950 MB of 1.00 GB  25.0 MB/s  9 of 10 shards  ended after 2.0 s\n"
 
 
 def test_a_run_that_never_began_says_nothing():
