@@ -23,7 +23,6 @@ from distexpand.report.progress_words import (
     retry_words,
     shards_words,
     time_words,
-    under_way_words,
 )
 from distexpand.report.sizes import share_text
 
@@ -44,12 +43,7 @@ def overall_picture(figures: Figures) -> RenderableType:
         bytes_words(figures),
         time_words(figures),
     )
-    parts = [
-        rate_words(figures),
-        shards_words(figures, under_way=False),
-        retry_words(figures),
-        under_way_words(figures),
-    ]
+    parts = [rate_words(figures), shards_words(figures), retry_words(figures)]
     below = _INDENT + "  ".join(filter(None, parts))
     return Group(bar, Text(below, style="dim", no_wrap=True, overflow="ellipsis"))
 

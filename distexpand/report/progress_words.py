@@ -1,8 +1,12 @@
 """How far a run is, in words: for a line of a log, and for the two lines of a terminal."""
 
+import re
+
 from distexpand.report.glyphs import UNICODE, printable
 from distexpand.report.progress_state import Figures
 from distexpand.report.sizes import bytes_text, duration_text, plural, rate_text, remaining_text, share_text
+
+_NUMBERED = re.compile(r"model-0*(\d+)-of-\d+\.safetensors")
 
 
 def line_words(figures: Figures) -> str:
@@ -11,7 +15,7 @@ def line_words(figures: Figures) -> str:
         share_text(figures.done_bytes, figures.total_bytes),
         bytes_words(figures),
         rate_words(figures),
-        shards_words(figures, under_way=True),
+        shards_words(figures),
         retry_words(figures),
         time_words(figures),
     ]
@@ -34,18 +38,17 @@ def rate_words(figures: Figures) -> str:
     return ", ".join(filter(None, [now, f"{average} on average" if average and now else ""]))
 
 
-def shards_words(figures: Figures, *, under_way: bool) -> str:
+def shards_words(figures: Figures) -> str:
     """Return how many shards are done, and which are being made."""
     count = f"{figures.shards_done} of {plural(figures.shards, 'shard')}"
-    names = under_way_words(figures) if under_way else ""
-    return f"{count}, {names}" if names else count
+    names = "" if figures.over else ", ".join(_short(name) for name in figures.under_way)
+    return f"{count}, now {names}" if names else count
 
 
-def under_way_words(figures: Figures) -> str:
-    """Return the names of the shards that are being made."""
-    if figures.over:
-        return ""
-    return ", ".join(printable(name.removesuffix(".safetensors"), UNICODE) for name in figures.under_way)
+def _short(name: str) -> str:
+    """Return a shard's number if its name has one, as how many there are is said before."""
+    numbered = _NUMBERED.fullmatch(name)
+    return numbered[1] if numbered else printable(name, UNICODE)
 
 
 def retry_words(figures: Figures) -> str:
