@@ -1,6 +1,7 @@
 """Places on a network: do they answer, and who are we to them? Nothing is written there."""
 
 import os
+from dataclasses import replace
 
 from distexpand.doctor.findings import Found, Section, State
 from distexpand.errors import DistexpandError
@@ -14,7 +15,7 @@ from distexpand.storage.hub_client import (
     page_of,
     set_time_limits,
 )
-from distexpand.storage.hub_errors import hub_error
+from distexpand.storage.hub_errors import HubError, hub_error
 from distexpand.storage.hub_repository import HubRepository
 from distexpand.storage.object_client import HOW_TO_SIGN_IN, has_credentials
 from distexpand.storage.object_requests import Requests
@@ -61,8 +62,15 @@ def _login() -> Found:
     try:
         who = hub_api().whoami()
     except Exception as error:  # noqa: BLE001  # whatever the client raises
-        return _failed("login", hub_error(error, "the Hub", ""))
+        return _no_answer(hub_error(error, "the Hub", ""))
     return Found(name="login", words=_who(who))
+
+
+def _no_answer(error: DistexpandError) -> Found:
+    """Return what to make of a failure; that the Hub is out of reach is in the way of who needs it only."""
+    found = _failed("login", error)
+    refused = isinstance(error, HubError) and error.status
+    return found if refused else replace(found, state=State.ADVICE)
 
 
 def _who(answer: object) -> str:

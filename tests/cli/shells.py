@@ -1,11 +1,14 @@
 """Shells in terminals of their own, typed into as a person does."""
 
+import fcntl
 import os
 import pty
 import re
 import select
+import struct
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,6 +38,36 @@ class Shell:
             self.seen += _CONTROL.sub("", os.read(self._terminal, 65536).decode(errors="replace"))
         self.seen = ""
         return True
+
+
+def on_terminal(*command: object, columns: int) -> tuple[int, str]:
+    """Run a program whose standard error is a terminal; return its exit code and what it wrote there."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    environment = {name: value for name, value in os.environ.items() if name not in {"COLUMNS", "LINES"}}
+    process = subprocess.Popen(
+        [str(word) for word in command],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=theirs,
+        env=environment | {"TERM": "xterm"},
+    )
+    os.close(theirs)
+    written = b""
+    try:
+        while True:
+            try:
+                part = os.read(ours, 65536)
+            except OSError:  # the other side is closed
+                break
+            if not part:
+                break
+            written += part
+        return process.wait(), written.decode()
+    finally:
+        process.kill()
+        process.wait()
+        os.close(ours)
 
 
 @contextmanager
