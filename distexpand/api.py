@@ -27,6 +27,7 @@ from distexpand.findings import Finding
 from distexpand.intake.checkpoint import read_checkpoint
 from distexpand.intake.locate import default_model, locate
 from distexpand.intake.models import open_models
+from distexpand.pauses import pausing
 from distexpand.planning.adapter_tokenizer import lint_adapter_tokenizers
 from distexpand.planning.build import build_plan
 from distexpand.planning.check import check_plan
@@ -265,7 +266,8 @@ def run_plan(
     check_plan(plan)
     if needs_torch(plan):
         require_torch()
-    with open_sources(plan) as readers:
+    stop, progress = stop or threading.Event(), progress or NoProgress()
+    with pausing(stop=stop, told=progress.retried), open_sources(plan) as readers:
         check_sources(plan, readers)
         with open_output(plan, output, readers, mode=mode, clone=clone, tell=tell) as opened:
             if opened.outlet.finished:
@@ -278,8 +280,8 @@ def run_plan(
                 output=opened.store,
                 together=opened.together,
                 threads=threads,
-                stop=stop or threading.Event(),
-                progress=progress or NoProgress(),
+                stop=stop,
+                progress=progress,
             )
             opened.outlet.publish(read_side_files(plan, readers))
 

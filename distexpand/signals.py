@@ -1,6 +1,8 @@
 """Signals that ask a process to end, for the time of a block."""
 
+import os
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -27,3 +29,32 @@ def told_to_end(told: Callable[[], object], *, hangup: bool = False) -> Iterator
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def told_to_end_at_once(told: Callable[[], object]) -> Iterator[None]:
+    """Call `told` at each interrupt or termination in a thread of its own, whatever the main one is at.
+
+    Python itself handles a signal between two steps of the main thread, which may be waiting inside
+    a library for a server that hangs.
+    """
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    ending = {signal.SIGINT, signal.SIGTERM}
+
+    def listen() -> None:
+        while number := os.read(reading, 1):
+            if number[0] in ending:
+                told()
+
+    listener = threading.Thread(target=listen, daemon=True, name="signals")
+    before = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    listener.start()
+    try:
+        with told_to_end(lambda: None):
+            yield
+    finally:
+        signal.set_wakeup_fd(before)
+        os.close(writing)
+        listener.join()
+        os.close(reading)

@@ -44,7 +44,8 @@ def pack_command(
     source = LocalTree(out)
     refuse_inside(archive, out)
     started = time.monotonic()
-    with stopping_on_signals() as stop:
+    display = progress_display(quiet=quiet or as_json)
+    with stopping_on_signals(display.note) as stop:
         packed = pack_checkpoint(
             source,
             archive,
@@ -52,7 +53,7 @@ def pack_command(
             level=level,
             threads=threads,
             stop=stop,
-            progress=progress_display(quiet=quiet or as_json),
+            progress=display,
         )
     if as_json:
         print_json(
@@ -96,13 +97,14 @@ def unpack_command(archive: Path, out: Path, threads: int, quiet: bool, as_json:
 
     refuse_inside(out, archive)
     started = time.monotonic()
-    with stopping_on_signals() as stop:
+    display = progress_display(quiet=quiet or as_json)
+    with stopping_on_signals(display.note) as stop:
         unpacked = unpack_checkpoint(
             LocalSource(archive),
             out,
             threads=threads,
             stop=stop,
-            progress=progress_display(quiet=quiet or as_json),
+            progress=display,
         )
     if as_json:
         print_json(

@@ -4,12 +4,13 @@ from dataclasses import asdict
 
 import click
 
+from distexpand.cli.completion import folders
 from distexpand.cli.messages import print_json
 from distexpand.cli.options import json_option
 
 
 @click.command("inspect", short_help="Show the layers, sizes, dtypes and config of MODEL.")
-@click.argument("model")
+@click.argument("model", shell_complete=folders)
 @click.option(
     "--stack",
     metavar="NAME",

@@ -12,7 +12,9 @@ from distexpand.cli.adapter_command import adapter_command
 from distexpand.cli.archive_commands import pack_command, unpack_command
 from distexpand.cli.batch_command import batch_command
 from distexpand.cli.clean_command import clean_command
+from distexpand.cli.completion import completion_command
 from distexpand.cli.demo_command import demo_command
+from distexpand.cli.doctor_command import doctor_command
 from distexpand.cli.eval_command import eval_command
 from distexpand.cli.init_command import init_command
 from distexpand.cli.inspect_command import inspect_command
@@ -48,6 +50,8 @@ for _command in (
     trainable_command,
     adapter_command,
     demo_command,
+    doctor_command,
+    completion_command,
 ):
     cli.add_command(_command)
 

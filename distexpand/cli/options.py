@@ -5,6 +5,7 @@ from typing import Any, TypeVar
 
 import click
 
+from distexpand.cli.completion import files
 from distexpand.errors import UsageError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -54,7 +55,7 @@ def _is_unicode(text: str) -> bool:
 
 def recipe_argument(command: Command) -> Command:
     """RECIPE: a file or `-`."""
-    return click.argument("recipe", metavar="RECIPE")(command)
+    return click.argument("recipe", metavar="RECIPE", shell_complete=files)(command)
 
 
 def model_option(command: Command) -> Command:
@@ -64,6 +65,7 @@ def model_option(command: Command) -> Command:
         "models",
         multiple=True,
         metavar="[NAME=]PLACE",
+        shell_complete=files,
         help="Where a model named in the recipe lies (repeatable): a path, or an address such as "
         "hf://OWNER/NAME@REVISION or s3://BUCKET/PATH; alone it gives the model of a recipe that names none. "
         "[default: a directory of the model's name, else the Hub]",

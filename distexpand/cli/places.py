@@ -4,7 +4,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+import click.shell_completion
 
+from distexpand.cli.completion import folders
 from distexpand.errors import UsageError
 
 if TYPE_CHECKING:
@@ -43,8 +45,28 @@ class Place(click.ParamType["Output"]):
             )
         return address
 
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[click.shell_completion.CompletionItem]:
+        """Complete folders."""
+        return folders(ctx, param, incomplete)
+
 
 PLACE = Place()
+
+
+def any_place(text: str) -> "Output":
+    """Return what a text names, which may also be only read.
+
+    Raises:
+        UsageError: an address of no known kind.
+    """
+    from distexpand.storage.address import parse_address
+
+    address = parse_address(text)
+    if address is None:
+        return Path(text)
+    return Path(address.path) if address.scheme == "file" else address
 
 
 def local_only(out: "Output", what: str) -> Path:

@@ -2,7 +2,6 @@
 
 import resource
 import sys
-import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from distexpand.cli.attempt_options import attempt_options, cluster_options
-from distexpand.cli.interruption import stopping_on_signals
+from distexpand.cli.interruption import how_to_resume
 from distexpand.cli.load_check import checked_load, wanted
 from distexpand.cli.messages import print_json, refuse_findings, say, show_findings, show_report
 from distexpand.cli.options import (
@@ -27,15 +26,16 @@ from distexpand.cli.options import (
 )
 from distexpand.cli.places import PLACE, local_only
 from distexpand.cli.planning import planned_expansion
+from distexpand.cli.watching import STANDARD_ERROR, events_option, writing_events
 from distexpand.errors import UsageError
 
 if TYPE_CHECKING:
     from distexpand.cli.run_with_ray import ClusterCount
+    from distexpand.cli.watching import Counted
     from distexpand.commit.committer import OutputMode
     from distexpand.planning.model import Plan
     from distexpand.report.summary import PlanSummary
     from distexpand.runner.place import Output
-    from distexpand.runner.progress import ProgressSink
 
 _KIB = 1024
 
@@ -65,6 +65,7 @@ _KIB = 1024
 @strict_option
 @click.option("-v", "--verbose", is_flag=True, help="Say how the bytes move.")
 @quiet_option
+@events_option
 @json_option
 def run_command(
     recipe: str,
@@ -87,6 +88,7 @@ def run_command(
     strict: bool,
     verbose: bool,
     quiet: bool,
+    events: str | None,
     as_json: bool,
 ) -> None:
     """Expand by RECIPE (or a plan saved by `plan --save`) into OUT.
@@ -94,8 +96,7 @@ def run_command(
     OUT is a directory, a bucket's folder (s3://BUCKET/PATH, gs://, az://) or a repository of
     the Hub (hf://OWNER/NAME), which is made, private, if it isn't there.
     """
-    from distexpand.api import run_plan, summarise_plan
-    from distexpand.report.progress import progress_display
+    from distexpand.api import summarise_plan
 
     limits: dict[str, int | None] = {
         "per_node": per_node,
@@ -105,39 +106,43 @@ def run_command(
     }
     _require_ray_for({"address": address, **limits}, ray=ray)
     mode = _mode(resume=resume, overwrite=overwrite)
-    planned = planned_expansion(recipe, models, shard_size, layout)
-    if not resume and wanted(check_load):
-        _require_place(planned.plan, out, overwrite=overwrite)
-        planned, _ = checked_load(planned, trust_remote_code=trust_remote_code)
-    if strict:
-        refuse_findings(planned.findings)
-    summary = summarise_plan(planned, output=out, threads=threads, clone=clone and not ray)
-    if not quiet and not as_json:
-        show_findings(planned.findings)
-    started = time.monotonic()
-    if ray:
-        from distexpand.cli.run_with_ray import run_with_ray
+    with writing_events(events) as writer:
+        planned = planned_expansion(recipe, models, shard_size, layout)
+        if not resume and wanted(check_load):
+            _require_place(planned.plan, out, overwrite=overwrite)
+            planned, _ = checked_load(planned, trust_remote_code=trust_remote_code)
+        if strict:
+            refuse_findings(planned.findings)
+        summary = summarise_plan(planned, output=out, threads=threads, clone=clone and not ray)
+        if not quiet and not as_json:
+            show_findings(planned.findings)
+        started = time.monotonic()
+        if ray:
+            from distexpand.cli.run_with_ray import run_with_ray
 
-        done: Counted | ClusterCount = run_with_ray(
-            planned.plan,
-            local_only(out, "nodes of a cluster write to a directory that they share"),
-            mode=mode,
-            address=address or "local",
-            options=cluster_options(**limits, threads=threads),
-            quiet=quiet or as_json,
-        )
-    else:
-        done = counted = Counted(progress_display(quiet=quiet))
-        with stopping_on_signals() as stop:
-            run_plan(
+            done: Counted | ClusterCount = run_with_ray(
+                planned.plan,
+                local_only(out, "nodes of a cluster write to a directory that they share"),
+                mode=mode,
+                address=address or "local",
+                options=cluster_options(**limits, threads=threads),
+                quiet=quiet or as_json or events == STANDARD_ERROR,
+                events=writer,
+                resume=how_to_resume(),
+            )
+        else:
+            from distexpand.cli.run_here import run_here
+
+            done = run_here(
                 planned.plan,
                 out,
                 mode=mode,
                 threads=threads,
-                stop=stop,
-                progress=counted,
                 clone=clone,
+                quiet=quiet or events == STANDARD_ERROR,
+                events=writer,
                 tell=say if verbose else lambda _: None,
+                resume=how_to_resume(),
             )
     seconds = time.monotonic() - started
     if as_json:
@@ -205,31 +210,3 @@ def peak_memory() -> int:
     """Return the most resident memory that this process has had, in bytes."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * _KIB
-
-
-class Counted:
-    """A progress display that also counts the bytes that this run puts in place.
-
-    `started` says whether there was anything to do.
-    """
-
-    def __init__(self, display: "ProgressSink") -> None:
-        self.bytes_done = 0
-        self.started = False
-        self._display = display
-        self._lock = threading.Lock()
-        self.shard_done = display.shard_done
-        self.stop = display.stop
-
-    def start(self, *, total_bytes: int, done_bytes: int, shards: int, shards_done: int) -> None:
-        """Pass on that there is something to do."""
-        self.started = True
-        self._display.start(
-            total_bytes=total_bytes, done_bytes=done_bytes, shards=shards, shards_done=shards_done
-        )
-
-    def advance(self, nbytes: int) -> None:
-        """Count and pass on."""
-        with self._lock:
-            self.bytes_done += nbytes
-        self._display.advance(nbytes)

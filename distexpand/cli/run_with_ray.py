@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from distexpand.api import run_plan_on_cluster
-from distexpand.cli.interruption import stopping_on_signals
+from distexpand.cli.interruption import raising_on_signals, saying_how_to_resume
 from distexpand.cluster.connect import connected
 from distexpand.cluster.events import Event, RunBegan, ShardDone
 from distexpand.cluster.options import ClusterOptions
 from distexpand.commit.committer import OutputMode
 from distexpand.planning.model import Plan
 from distexpand.report.cluster_progress import cluster_display
+from distexpand.report.progress_events import EventWriter
 
 
 @dataclass(kw_only=True)
@@ -35,9 +36,27 @@ class ClusterCount:
 
 
 def run_with_ray(
-    plan: Plan, output: Path, *, mode: OutputMode, address: str, options: ClusterOptions, quiet: bool
+    plan: Plan,
+    output: Path,
+    *,
+    mode: OutputMode,
+    address: str,
+    options: ClusterOptions,
+    quiet: bool,
+    events: EventWriter | None,
+    resume: str,
 ) -> ClusterCount:
     """Run a plan on the cluster at `address` and return what was done.
+
+    Args:
+        plan: to execute.
+        output: where to.
+        mode: what may be there.
+        address: of the cluster.
+        options: limits of the run.
+        quiet: whether there is no display.
+        events: gets the run's events, if anyone wants them.
+        resume: how to go on after an interrupt.
 
     Raises:
         DistexpandError: what went wrong; finished shards stay for a resume.
@@ -48,9 +67,15 @@ def run_with_ray(
     def show(event: Event) -> None:
         counted.count(event)
         display.show(event)
+        if events is not None:
+            events.show(event)
 
     # Ray takes the signals over when it connects, so they are taken back inside.
-    with connected(address, ship=True), stopping_on_signals() as stop:
+    with (
+        saying_how_to_resume(resume),
+        connected(address, ship=True),
+        raising_on_signals(display.note) as stop,
+    ):
         try:
             run_plan_on_cluster(
                 plan, output.absolute(), options=replace(options, run=run), mode=mode, stop=stop, events=show

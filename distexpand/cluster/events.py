@@ -49,14 +49,36 @@ class Worker:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progressed:
-    """About once a second: bytes in place in all, and each attempt under way.
+    """About once a second: bytes in place in all, and each attempt under way on a cluster.
 
-    `total_bytes` is repeated in a job's log, whose last lines then tell how far it is.
+    `total_bytes` is repeated in a job's log, whose last lines then tell how far it is. A run on
+    one machine has no workers, and rates in bytes per second instead: of the last seconds, and
+    over all of it.
     """
 
     done_bytes: int
     workers: tuple[Worker, ...]
     total_bytes: int = 0
+    shards_done: int = 0
+    rate: float = 0.0
+    average_rate: float = 0.0
+    retries: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardBegan:
+    """A shard is being made; of a run on one machine."""
+
+    shard: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retried:
+    """A request to a place elsewhere failed and is made again after `seconds`; of a run on one machine."""
+
+    place: str
+    reason: str
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,13 +129,19 @@ class RunEnded:
     plan: str = ""
 
 
-Event = Noted | RunBegan | Progressed | ShardDone | AttemptLost | AttemptDoubled | RunEnded
+Event = (
+    Noted | RunBegan | Progressed | ShardBegan | Retried | ShardDone | AttemptLost | AttemptDoubled | RunEnded
+)
 EventSink = Callable[[Event], None]
+
+EVENT_VERSION = 1
 
 _KINDS: dict[str, type[Any]] = {
     "note": Noted,
     "began": RunBegan,
     "progress": Progressed,
+    "shard_began": ShardBegan,
+    "retried": Retried,
     "shard_done": ShardDone,
     "attempt_lost": AttemptLost,
     "attempt_doubled": AttemptDoubled,
@@ -123,8 +151,17 @@ _NAMES = {kind: name for name, kind in _KINDS.items()}
 
 
 def encode_event(event: Event, *, run: str) -> str:
-    """Return the event as one line: `event` its kind, `run` whose it is, `time` seconds since the epoch."""
-    head = {"event": _NAMES[type(event)], "run": run, "time": round(time.time(), 3)}
+    """Return the event as one line.
+
+    `event` is its kind, `version` that of the format, which grows when a field's meaning changes or
+    one goes, `run` whose it is, `time` seconds since the epoch.
+    """
+    head = {
+        "event": _NAMES[type(event)],
+        "version": EVENT_VERSION,
+        "run": run,
+        "time": round(time.time(), 3),
+    }
     return json.dumps(head | asdict(event), separators=(",", ":"))
 
 

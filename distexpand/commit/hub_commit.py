@@ -10,12 +10,11 @@ carried out after we gave up on it, and a server may say that it is busy when it
 has done the work. Who commits again afterwards has to look for that.
 """
 
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from distexpand.errors import OutputTakenError
-from distexpand.storage.hub_asking import ATTEMPTS, seconds_to_wait
+from distexpand.storage.hub_asking import ATTEMPTS, pause_before_asking_again
 from distexpand.storage.hub_client import set_time_limits
 from distexpand.storage.hub_errors import hub_error, is_passing, root_error, status_of
 from distexpand.storage.hub_repository import HubRepository
@@ -72,7 +71,7 @@ def commit_once(
                 raise _moved(repository, branch, head)
         if status == TOO_MANY or attempt + 1 == ATTEMPTS or not passing:
             raise hub_error(failed, repository.place, repository.name)
-        time.sleep(seconds_to_wait(failed, attempt))
+        pause_before_asking_again(failed, attempt, repository.place)
     raise AssertionError
 
 

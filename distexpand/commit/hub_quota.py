@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 
 from distexpand.commit.hub_commit import TOO_MANY
+from distexpand.pauses import pause
 from distexpand.storage.hub_errors import HubError
 
 PATIENCE_SECONDS = 75 * 60.0
@@ -32,6 +33,7 @@ def once_allowed(act: Callable[[], None], told: Callable[[str], None]) -> None:
 
     Raises:
         HubError: the Hub refused for another reason or for too long, or stayed out of reach.
+        InterruptedRunError: the work is to end.
     """
     began = time.monotonic()
     waits = 0
@@ -44,6 +46,6 @@ def once_allowed(act: Callable[[], None], told: Callable[[str], None]) -> None:
             if not waits:
                 told(f"{error.message}; trying again every {PAUSE_SECONDS:.0f} s")
             waits += 1
-            time.sleep(PAUSE_SECONDS)
+            pause(PAUSE_SECONDS)
         else:
             return

@@ -13,7 +13,6 @@ import json
 import re
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -24,6 +23,7 @@ from distexpand.commit.work_directory import taken_over
 from distexpand.engine.receipt import Receipt, decode_receipt, encode_receipt
 from distexpand.errors import UsageError
 from distexpand.formats.json_record import record
+from distexpand.pauses import thread_pool
 from distexpand.planning.codec import decode_plan, encode_plan, plan_digest
 from distexpand.planning.model import Plan
 from distexpand.storage.hub_client import hub_library
@@ -191,7 +191,7 @@ class RunBranch:
         """
         found = self._repository.at(self.head)
         paths = [path for path in found.files if path.startswith(_RECEIPTS)]
-        with ThreadPoolExecutor(_READERS) as pool:
+        with thread_pool(_READERS) as pool:
             shards = list(pool.map(lambda path: _decoded(self._read(path)), paths))
         return {
             shard.receipt.shard: shard for shard in shards if shard is not None and _is_there(shard, found)

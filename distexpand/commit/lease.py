@@ -32,6 +32,7 @@ from distexpand.commit.files import make_directory, remove
 from distexpand.commit.work_directory import WorkDirectory, current, taken_over
 from distexpand.errors import OutputTakenError
 from distexpand.formats.json_record import record
+from distexpand.pauses import pause
 from distexpand.storage.os_errors import storage_error
 
 BEAT_SECONDS = 2.0
@@ -131,7 +132,7 @@ def knock(output: Path, *, wait: float = 0.0, told: Callable[[str], None] | None
         if told is not None:
             told(f"{output}: another run is writing this output; waiting up to {wait:.0f} s for it to end")
             told = None
-        time.sleep(_AGAIN_SECONDS)
+        pause(_AGAIN_SECONDS)
 
 
 def enter(output: Path, lock: int, *, run: str = "", before: WorkDirectory | None = None) -> Lease:
@@ -238,7 +239,7 @@ def _is_alive(work: WorkDirectory, *, honoured: bool) -> bool:
         return False
     # Looks are counted, not seconds: one that takes a minute, as storage stalls, stalls the beat too.
     for _ in range(math.ceil(PATIENCE_SECONDS / _AGAIN_SECONDS)):
-        time.sleep(_AGAIN_SECONDS)
+        pause(_AGAIN_SECONDS)
         if (now := _raw(work)) != seen:
             return now is not None
     return False

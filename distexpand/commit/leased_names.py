@@ -3,12 +3,12 @@
 import time
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 from distexpand.commit.object_lease import ObjectLease
 from distexpand.engine.receipt import Receipt
 from distexpand.errors import OutputError, StorageError
+from distexpand.pauses import thread_pool
 from distexpand.storage.final_names import FinalNames, Made
 from distexpand.storage.object_files import ObjectFiles
 
@@ -92,7 +92,7 @@ class LeasedNames:
         by_shard: defaultdict[str, list[Receipt]] = defaultdict(list)
         for receipt in receipts:
             by_shard[receipt.shard].append(receipt)
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
+        with thread_pool(_AT_ONCE) as pool:
             restored = pool.map(self._restored, by_shard.values())
             return {receipt.shard: receipt for receipt in restored if receipt is not None}
 

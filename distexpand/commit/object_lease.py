@@ -33,6 +33,7 @@ from distexpand.commit.object_lease_record import (
     state_of,
 )
 from distexpand.errors import OutputTakenError, StorageError
+from distexpand.pauses import pause
 from distexpand.storage.address import Address
 from distexpand.storage.object_files import ObjectFiles, Stored
 
@@ -238,7 +239,7 @@ def _taken(
         return ObjectLease(files, own, pace=pace)
     if told is not None:
         told(f"{files.address}: this store ignores conditions: let only one run write this output at a time")
-    time.sleep(2 * pace.look)
+    pause(2 * pace.look)
     now = files.read(LEASE_PATH)
     if now is None or key_of(now) != own.key:
         return None
@@ -250,7 +251,7 @@ def _is_alive(files: ObjectFiles, found: Stored, pace: Pace) -> bool:
     if state_of(found) == LeaseState.RELEASED:
         return False
     for _ in range(math.ceil(pace.patience / pace.look)):
-        time.sleep(pace.look)
+        pause(pace.look)
         now = files.read(LEASE_PATH)
         if now is None or now.raw != found.raw:
             return now is not None and state_of(now) != LeaseState.RELEASED

@@ -9,7 +9,6 @@ receipts, none replaces the other's.
 import hashlib
 import json
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -20,6 +19,7 @@ from distexpand.engine.receipt import Receipt, decode_receipt, encode_receipt
 from distexpand.errors import CheckpointError, UsageError
 from distexpand.formats.index import is_plain_path
 from distexpand.formats.json_text import load_json
+from distexpand.pauses import thread_pool
 from distexpand.planning.codec import decode_plan, encode_plan
 from distexpand.planning.model import Plan
 from distexpand.storage.local import WORK_DIRECTORY
@@ -140,7 +140,7 @@ def read_receipts(work: ObjectWork) -> list[Receipt]:
     """
     paths = sorted(work.files.list(work.receipts))
     receipts: list[Receipt] = []
-    with ThreadPoolExecutor(_READS_AT_ONCE) as pool:
+    with thread_pool(_READS_AT_ONCE) as pool:
         for found in pool.map(work.files.read, paths):
             with suppress(ValueError):
                 receipts += [decode_receipt(found.raw.decode())] if found else []

@@ -8,7 +8,7 @@ from concurrent.futures import FIRST_EXCEPTION, Executor, Future, wait
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import NamedTuple, Protocol, Self
+from typing import NamedTuple, Self
 
 from distexpand.engine.blocks import cut_pieces
 from distexpand.engine.cloning import Ranges, share_copies
@@ -19,19 +19,12 @@ from distexpand.engine.readings import Place, Reading, cut_readings
 from distexpand.engine.receipt import Receipt
 from distexpand.errors import InterruptedRunError, StorageError
 from distexpand.formats.header import Header
+from distexpand.pauses import StopSignal
 from distexpand.planning.check import shard_header
 from distexpand.planning.digest_layout import PIECE_BYTES, combined_digest, shard_digest
 from distexpand.planning.model import ShardPlan
 from distexpand.planning.operations import Operation, Zero, sources_of
 from distexpand.storage.ranges import Attempt, OutputStore, RangeReader, Readers
-
-
-class StopSignal(Protocol):
-    """What tells the engine to end; a `threading.Event` is one."""
-
-    def is_set(self) -> bool:
-        """Whether the work is to end."""
-        ...
 
 
 class ShardEngine:

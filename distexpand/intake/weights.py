@@ -6,7 +6,6 @@ stale or mixed-up shard.
 """
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 
 from distexpand.errors import CheckpointError
 from distexpand.formats.catalog import Catalog, TensorEntry, WeightFile
@@ -21,6 +20,7 @@ from distexpand.formats.index import (
 from distexpand.formats.json_text import brief
 from distexpand.intake.pickled import read_pickled
 from distexpand.intake.pins import digest, read_header, read_whole
+from distexpand.pauses import thread_pool
 from distexpand.storage.ranges import SourceStore
 
 
@@ -110,7 +110,7 @@ def _headers(store: SourceStore, shards: list[str]) -> Iterator[Shard]:
             entries, weight_file = read_pickled(store, shard)
             yield entries, weight_file, {}
         return
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
+    with thread_pool(_AT_ONCE) as pool:
         yield from pool.map(lambda shard: _read_shard(store, shard), shards)
 
 

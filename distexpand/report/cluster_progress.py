@@ -13,15 +13,15 @@ from collections.abc import Callable
 from typing import TextIO, TypeAlias
 
 from distexpand.cluster.events import (
-    AttemptDoubled,
     AttemptLost,
     Event,
-    Noted,
     Progressed,
+    Retried,
     RunBegan,
     RunEnded,
     ShardDone,
 )
+from distexpand.pauses import Retry
 from distexpand.report.cluster_progress_live import LiveClusterProgress
 from distexpand.report.cluster_words import event_words
 from distexpand.report.glyphs import UNICODE, printable
@@ -32,6 +32,9 @@ _PAUSE = 0.5
 
 class NoClusterProgress:
     """Says nothing (`--quiet`)."""
+
+    def note(self, text: str) -> None:
+        """Take a line that the user should see."""
 
     def show(self, event: Event) -> None:
         """Take one event."""
@@ -94,7 +97,10 @@ class LineClusterProgress:
                 self._seconds = event.seconds
                 if not event.exit_code and self._began is not None:
                     self._reach(self._began.total_bytes)
-            case Noted() | AttemptLost() | AttemptDoubled():
+            case AttemptLost(retry=True) | Retried():
+                place = event.place if isinstance(event, Retried) else event.node
+                self._lines.retried(Retry(place=place, reason=event.reason, seconds=0.0))
+            case _:
                 pass
 
     def _start(self, *, at: float) -> None:
@@ -119,6 +125,11 @@ class LineClusterProgress:
         if self._verbose:
             with self._lock:
                 self._write(printable(line, UNICODE))
+
+    def note(self, text: str) -> None:
+        """Write a line."""
+        with self._lock:
+            self._write(text)
 
     def stop(self) -> None:
         """End with one more line (if the run began), whether it is over or not."""

@@ -1,6 +1,7 @@
 """Progress of a run on a cluster on a terminal: a bar for all of it, and a row per attempt under way."""
 
 import threading
+import time
 from typing import TextIO
 
 from rich.console import Console, Group, RenderableType
@@ -9,13 +10,16 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from distexpand.cluster.events import Event, Progressed, RunBegan, RunEnded, ShardDone, Worker
+from distexpand.cluster.events import AttemptLost, Event, Progressed, RunBegan, RunEnded, ShardDone, Worker
+from distexpand.pauses import Retry
 from distexpand.report.cluster_words import event_words
 from distexpand.report.glyphs import UNICODE, printable, shorten
-from distexpand.report.progress_live import overall_bar
+from distexpand.report.progress_live import overall_picture
+from distexpand.report.progress_state import ProgressState
 from distexpand.report.sizes import bytes_text, share_text
 
 _PER_SECOND = 4
+_PAUSE = 0.5
 _OTHER_LINES = 6
 _LEAST_ROWS = 3
 _NODE_WIDTH, _BAR_WIDTH = 24, 20
@@ -28,9 +32,11 @@ class LiveClusterProgress:
         """Draw on `stream`; `verbose` also prints the log's other lines."""
         self._console = Console(file=stream)
         self._verbose = verbose
-        self._bar = overall_bar(self._console)
+        self._state = ProgressState()
         self._workers: tuple[Worker, ...] = ()
-        self._shards_done = self._total = 0
+        self._began: RunBegan | None = None
+        self._done = self._shards_done = 0
+        self._last, self._is_past = time.monotonic(), True
         self._lock = threading.Lock()
         self._live = Live(
             console=self._console,
@@ -54,30 +60,48 @@ class LiveClusterProgress:
     def _take(self, event: Event) -> None:
         match event:
             case RunBegan():
-                self._shards_done, self._total = event.shards_done, event.total_bytes
-                self._bar.add_task(
-                    "",
-                    total=event.total_bytes,
-                    completed=event.done_bytes,
-                    shards=event.shards,
-                    shards_done=event.shards_done,
-                )
+                self._began, self._shards_done = event, event.shards_done
+                self._reach(event, event.done_bytes)
             case Progressed():
                 self._workers = event.workers
-                self._move(completed=event.done_bytes)
+                self._reach(self._began, event.done_bytes)
             case ShardDone():
                 self._shards_done += 1
-                self._move(shards_done=self._shards_done)
+                self._state.shard_done(event.shard)
+            case AttemptLost():
+                if event.retry:
+                    self._state.retried(Retry(place=event.node, reason=event.reason, seconds=0.0))
             case RunEnded():
                 self._workers = ()
-                if not event.exit_code:
-                    self._move(completed=self._total)
+                if not event.exit_code and self._began is not None:
+                    self._reach(self._began, self._began.total_bytes)
             case _:
                 pass
 
-    def _move(self, **changes: int) -> None:
-        for task in self._bar.task_ids:
-            self._bar.update(task, **changes)  # type: ignore[arg-type]  # rich takes fields of ours as well
+    def _reach(self, began: RunBegan | None, done_bytes: int) -> None:
+        """Count up, or down for attempts that were lost.
+
+        Who comes back to a job gets its past in one burst, of which no rate is made.
+        """
+        if began is None:
+            return
+        now = time.monotonic()
+        self._is_past = self._is_past and now - self._last < _PAUSE
+        self._last = now
+        if self._is_past:
+            self._state.start(
+                total_bytes=began.total_bytes,
+                done_bytes=done_bytes,
+                shards=began.shards,
+                shards_done=self._shards_done,
+            )
+        else:
+            self._state.advance(done_bytes - self._done)
+        self._done = done_bytes
+
+    def note(self, text: str) -> None:
+        """Write a line above the bar."""
+        self._console.print(Text(text))
 
     def other(self, line: str) -> None:
         """Take a line of the log that is no event."""
@@ -86,6 +110,7 @@ class LiveClusterProgress:
 
     def stop(self) -> None:
         """End, whether the run is over or not; the bar stays as it is."""
+        self._state.stop()
         with self._lock:
             self._workers = ()
         if self._drawing:
@@ -106,7 +131,7 @@ class LiveClusterProgress:
             rows.add_row(*_row(worker))
         if len(workers) > room:
             rows.add_row("", f"and {len(workers) - room} more")
-        return Group(self._bar.get_renderable(), rows)
+        return Group(overall_picture(self._state.figures()), rows)
 
 
 def _row(worker: Worker) -> tuple[RenderableType, ...]:

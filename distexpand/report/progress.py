@@ -1,7 +1,7 @@
 """Progress of a run, on standard error.
 
-Three displays with the same four methods, chosen once: a live one for a
-terminal (`progress_live`), lines for logs, and none. Standard output is left
+Three displays with the same methods, chosen once: a live one for a terminal
+(`progress_live`), lines for logs, and none. Standard output is left
 alone, since `--json` owns it. Methods may be called from any thread, at every
 block of a copy, and cost a lock and an addition.
 """
@@ -13,8 +13,10 @@ import time
 from collections.abc import Callable
 from typing import TextIO, TypeAlias
 
+from distexpand.pauses import Retry
 from distexpand.report.progress_live import LiveProgress
-from distexpand.report.sizes import bytes_text, duration_text, plural, rate_text, remaining_text, share_text
+from distexpand.report.progress_state import ProgressState
+from distexpand.report.progress_words import line_words
 
 _BETWEEN_LINES = 10.0
 _AT_LATEST = 60.0
@@ -30,8 +32,17 @@ class NoProgress:
     def advance(self, nbytes: int) -> None:
         """Count bytes that were written just now."""
 
+    def shard_begun(self, name: str) -> None:
+        """Note what is being made."""
+
     def shard_done(self, name: str) -> None:
         """Count a shard that has its final name."""
+
+    def retried(self, retry: Retry) -> None:
+        """Count something that is tried again."""
+
+    def note(self, text: str) -> None:
+        """Take a line that the user should see."""
 
     def stop(self) -> None:
         """End, whether the work is done or not."""
@@ -40,59 +51,73 @@ class NoProgress:
 class LineProgress:
     """A line now and then, for logs and pipes.
 
-    At most one in 10 seconds: when another tenth of the work is done, or a minute has
-    passed. One more at the end.
+    At most one in 10 seconds: when another tenth of the work is done, a minute has passed, or
+    something has to be tried again. One more at the end.
     """
 
     def __init__(self, stream: TextIO, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._stream = stream
         self._clock = clock
         self._lock = threading.Lock()
-        self._begun = self._last_time = clock()
-        self._total = self._done = self._earlier = self._last_done = 0
-        self._shards = self._shards_done = 0
+        self._state = ProgressState(clock)
+        self._last_time = clock()
+        self._total = self._last_done = self._done = 0
+        self._began = False
 
     def start(self, *, total_bytes: int, done_bytes: int, shards: int, shards_done: int) -> None:
         """Begin; `done_bytes` and `shards_done` were done by an earlier run."""
+        self._state.start(
+            total_bytes=total_bytes, done_bytes=done_bytes, shards=shards, shards_done=shards_done
+        )
         with self._lock:
-            self._begun = self._last_time = self._clock()
-            self._total, self._shards, self._shards_done = total_bytes, shards, shards_done
-            self._done = self._earlier = self._last_done = done_bytes
+            self._began = shards > 0
+            self._last_time = self._clock()
+            self._total, self._done, self._last_done = total_bytes, done_bytes, done_bytes
 
     def advance(self, nbytes: int) -> None:
         """Count bytes that were written just now."""
+        done = self._state.advance(nbytes)
         with self._lock:
-            self._done += nbytes
-            now = self._clock()
-            waited = now - self._last_time
-            further = self._done - self._last_done >= _STEP * self._total
+            self._done = done
+            waited = self._clock() - self._last_time
+            further = done - self._last_done >= _STEP * self._total
             if waited >= _AT_LATEST or (waited >= _BETWEEN_LINES and further):
-                self._write_line(now)
+                self._write_line()
+
+    def shard_begun(self, name: str) -> None:
+        """Note what is being made."""
+        self._state.shard_begun(name)
 
     def shard_done(self, name: str) -> None:
         """Count a shard that has its final name."""
-        del name
+        self._state.shard_done(name)
+
+    def retried(self, retry: Retry) -> None:
+        """Count something that is tried again; a run that stands still for it is heard of."""
+        self._state.retried(retry)
         with self._lock:
-            self._shards_done += 1
+            if self._began and self._clock() - self._last_time >= _BETWEEN_LINES:
+                self._write_line()
+
+    def note(self, text: str) -> None:
+        """Write a line."""
+        with self._lock:
+            self._write(text)
 
     def stop(self) -> None:
         """End with one more line (if there was a start), whether the work is done or not."""
+        self._state.stop()
         with self._lock:
-            if self._shards:
-                self._write_line(self._clock())
+            if self._began:
+                self._write_line()
 
-    def _write_line(self, now: float) -> None:
-        self._last_time, self._last_done = now, self._done
-        elapsed = now - self._begun
-        rate = (self._done - self._earlier) / elapsed if elapsed > 0 else 0.0
-        left = self._total - self._done
-        ending = f"in {duration_text(elapsed)}" if left <= 0 or rate == 0 else remaining_text(left / rate)
-        line = (
-            f"{share_text(self._done, self._total)}  {bytes_text(self._done)} of {bytes_text(self._total)}  "
-            f"{rate_text(rate)}  {self._shards_done} of {plural(self._shards, 'shard')}  {ending}\n"
-        )
+    def _write_line(self) -> None:
+        self._last_time, self._last_done = self._clock(), self._done
+        self._write(line_words(self._state.figures()))
+
+    def _write(self, text: str) -> None:
         with contextlib.suppress(OSError):  # a full log costs lines, not the work
-            self._stream.write(line)
+            self._stream.write(f"{text}\n")
             self._stream.flush()
 
 

@@ -1,88 +1,94 @@
-"""Progress on a terminal: a bar with bytes, rate, time left and shards.
+"""Progress on a terminal: a bar with bytes and time left; below it rates, shards and what was tried again.
 
 Redrawn by rich's own thread a few times a second, however often `advance` is
 called. Rich would also take over standard output while it draws; that is
-switched off, because standard output belongs to the command's result.
+switched off, because standard output belongs to the command's result. Neither
+line is ever longer than the terminal is wide: one that wraps is drawn anew
+below itself each time.
 """
 
-import threading
 from typing import TextIO
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
 from rich.text import Text
 
-from distexpand.report.sizes import bytes_text, duration_text, plural, rate_text, remaining_text, share_text
+from distexpand.pauses import Retry
+from distexpand.report.progress_state import Figures, ProgressState
+from distexpand.report.progress_words import (
+    bytes_words,
+    rate_words,
+    retry_words,
+    shards_words,
+    time_words,
+)
+from distexpand.report.sizes import share_text
+
+_PER_SECOND = 4
+_INDENT = "     "
 
 
-class _Share(ProgressColumn):
-    def render(self, task: Task) -> Text:
-        return Text(share_text(int(task.completed), int(task.total or 0)).rjust(4), style="bold")
-
-
-class _Bytes(ProgressColumn):
-    def render(self, task: Task) -> Text:
-        return Text(f"{bytes_text(task.completed)} of {bytes_text(task.total or 0)}")
-
-
-class _Rate(ProgressColumn):
-    def render(self, task: Task) -> Text:
-        speed = task.finished_speed or task.speed
-        return Text("" if speed is None else rate_text(speed), style="dim")
-
-
-class _Time(ProgressColumn):
-    max_refresh = 0.5
-
-    def render(self, task: Task) -> Text:
-        if task.finished:
-            return Text(f"in {duration_text(task.finished_time or 0.0)}", style="dim")
-        left = task.time_remaining
-        return Text("" if left is None else remaining_text(left), style="dim")
-
-
-class _Shards(ProgressColumn):
-    def render(self, task: Task) -> Text:
-        done, shards = task.fields["shards_done"], task.fields["shards"]
-        return Text(f"{done} of {plural(shards, 'shard')}")
-
-
-def overall_bar(console: Console) -> Progress:
-    """Return the bar of a whole run; its task has the fields `shards` and `shards_done`."""
-    columns = (_Share(), BarColumn(bar_width=None), _Bytes(), _Rate(), _Shards(), _Time())
-    return Progress(*columns, console=console, redirect_stdout=False, expand=True)
+def overall_picture(figures: Figures) -> RenderableType:
+    """Return the two lines of a whole run."""
+    bar = Table.grid(padding=(0, 1), expand=True)
+    bar.add_column(width=4, no_wrap=True, justify="right", style="bold")
+    bar.add_column(ratio=1, no_wrap=True)
+    bar.add_column(no_wrap=True)
+    bar.add_column(no_wrap=True, style="dim")
+    bar.add_row(
+        share_text(figures.done_bytes, figures.total_bytes),
+        ProgressBar(total=max(figures.total_bytes, 1), completed=figures.done_bytes),
+        bytes_words(figures),
+        time_words(figures),
+    )
+    parts = [rate_words(figures), shards_words(figures), retry_words(figures)]
+    below = _INDENT + "  ".join(filter(None, parts))
+    return Group(bar, Text(below, style="dim", no_wrap=True, overflow="ellipsis"))
 
 
 class LiveProgress:
     """A bar on a terminal; may be called from any thread."""
 
     def __init__(self, stream: TextIO) -> None:
-        self._progress = overall_bar(Console(file=stream))
-        self._task: TaskID | None = None
-        self._shards_done = 0
-        self._lock = threading.Lock()
+        self._console = Console(file=stream)
+        self._state = ProgressState()
+        self._live = Live(
+            console=self._console,
+            get_renderable=lambda: overall_picture(self._state.figures()),
+            refresh_per_second=_PER_SECOND,
+            redirect_stdout=False,
+        )
 
     def start(self, *, total_bytes: int, done_bytes: int, shards: int, shards_done: int) -> None:
         """Begin; `done_bytes` and `shards_done` were done by an earlier run."""
-        self._shards_done = shards_done
-        self._task = self._progress.add_task(
-            "", total=total_bytes, completed=done_bytes, shards=shards, shards_done=shards_done
+        self._state.start(
+            total_bytes=total_bytes, done_bytes=done_bytes, shards=shards, shards_done=shards_done
         )
-        self._progress.start()
+        self._live.start()
 
     def advance(self, nbytes: int) -> None:
         """Count bytes that were written just now."""
-        if self._task is not None:
-            self._progress.advance(self._task, nbytes)
+        self._state.advance(nbytes)
+
+    def shard_begun(self, name: str) -> None:
+        """Note what is being made."""
+        self._state.shard_begun(name)
 
     def shard_done(self, name: str) -> None:
         """Count a shard that has its final name."""
-        del name
-        if self._task is not None:
-            with self._lock:
-                self._shards_done += 1
-                self._progress.update(self._task, shards_done=self._shards_done)
+        self._state.shard_done(name)
+
+    def retried(self, retry: Retry) -> None:
+        """Count something that is tried again."""
+        self._state.retried(retry)
+
+    def note(self, text: str) -> None:
+        """Write a line above the bar."""
+        self._console.print(Text(text))
 
     def stop(self) -> None:
         """End, whether the work is done or not; the bar stays as it is."""
-        self._progress.stop()
+        self._state.stop()
+        self._live.stop()

@@ -17,6 +17,7 @@ from distexpand.engine.receipt import Receipt
 from distexpand.engine.shard import ShardEngine
 from distexpand.engine.sharing import groups_that_share
 from distexpand.engine.transforms import single_threaded_transforms
+from distexpand.pauses import pausing, thread_pool
 from distexpand.planning.model import ShardPlan
 from distexpand.runner.progress import ProgressSink
 from distexpand.storage.ranges import OutputStore, RangeReader
@@ -104,7 +105,10 @@ class _Run:
 
     def execute(self, shards: Sequence[ShardPlan], readers: Sequence[RangeReader]) -> None:
         """Execute the shards, two groups at a time, and commit each as it comes."""
-        with ThreadPoolExecutor(self.threads) as blocks, ThreadPoolExecutor(GROUPS_UNDER_WAY) as lanes:
+        # A failure ends the pauses of all others; this thread still commits what is whole.
+        with pausing(stop=self.stop):
+            pools = thread_pool(self.threads), thread_pool(GROUPS_UNDER_WAY)
+        with pools[0] as blocks, pools[1] as lanes:
             engine = ShardEngine(readers, blocks, self.stop)
             waiting = iter(groups_that_share(shards, most_bytes=self.together))
             events: SimpleQueue[Receipt | Future[None]] = SimpleQueue()
@@ -129,8 +133,15 @@ class _Run:
         group: Sequence[ShardPlan],
         events: "SimpleQueue[Receipt | Future[None]]",
     ) -> Future[None]:
-        advance = self.progress.advance
-        future = lanes.submit(engine.execute_together, group, self.output, advance, events.put)
+        progress, following = self.progress, iter(group[1:])
+        progress.shard_begun(group[0].name)
+
+        def done(receipt: Receipt) -> None:
+            events.put(receipt)
+            for shard in islice(following, 1):
+                progress.shard_begun(shard.name)
+
+        future = lanes.submit(engine.execute_together, group, self.output, progress.advance, done)
         future.add_done_callback(events.put)
         return future
 

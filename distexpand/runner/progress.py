@@ -2,6 +2,8 @@
 
 from typing import Protocol
 
+from distexpand.pauses import Retry
+
 
 class ProgressSink(Protocol):
     """Receives progress; called from several threads."""
@@ -10,12 +12,20 @@ class ProgressSink(Protocol):
         """Say what is to be done and what a resumed run finds done."""
         ...
 
+    def shard_begun(self, name: str) -> None:
+        """A shard is the next that its lane finishes; several lanes are under way at once."""
+        ...
+
     def advance(self, nbytes: int) -> None:
         """Some more output bytes are in place."""
         ...
 
     def shard_done(self, name: str) -> None:
         """A shard has its final name."""
+        ...
+
+    def retried(self, retry: Retry) -> None:
+        """A request to a place elsewhere failed and is made again."""
         ...
 
     def stop(self) -> None:

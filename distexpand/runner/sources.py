@@ -8,13 +8,14 @@ apart, which leaves two gaps.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import wait
 from contextlib import ExitStack, contextmanager
 from typing import TypeVar
 
 from distexpand.commit.stamps import SourceStamp
 from distexpand.errors import StorageError
 from distexpand.intake.pins import pin_of, read_range
+from distexpand.pauses import thread_pool
 from distexpand.planning.model import Plan
 from distexpand.planning.operations import sources_of
 from distexpand.storage.memory import BytesReader
@@ -103,7 +104,7 @@ def _at_once(work: Callable[[int], Found], numbers: Sequence[int]) -> list[Found
 
     What fails first in order is raised, once nothing is under way any more.
     """
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
+    with thread_pool(_AT_ONCE) as pool:
         futures = [pool.submit(work, number) for number in numbers]
         try:
             return [future.result() for future in futures]

@@ -1,11 +1,11 @@
 """Final names where uploads can't be picked up by others: the store copies what is staged beside."""
 
 import secrets
-import time
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 
 from distexpand.errors import StorageError
+from distexpand.pauses import pause
 from distexpand.storage.final_names import Made, Staged
 from distexpand.storage.local import LocalOutput
 from distexpand.storage.object_files import ObjectFiles
@@ -59,7 +59,7 @@ class CopiedNames:
             found = self._files.attributes(name)
             if found is not None and found[0] == size:
                 return
-            time.sleep(look * _PAUSE_SECONDS)
+            pause(look * _PAUSE_SECONDS)
         raise StorageError(
             f"{self._files.address}/{name}: the store hasn't copied it whole from where it was staged",
             hint="Go on with --resume.",

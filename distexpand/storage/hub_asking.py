@@ -7,10 +7,10 @@ to ask twice.
 
 import random
 import threading
-import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from distexpand.pauses import Retry, pause_to_retry
 from distexpand.storage.hub_client import hub_utilities, set_time_limits
 from distexpand.storage.hub_errors import hub_error, is_passing, root_error, status_of
 
@@ -37,6 +37,7 @@ def ask(question: Callable[[], Answer], *, place: str, repository: str) -> Answe
 
     Raises:
         HubError: the Hub refused or stayed out of reach.
+        InterruptedRunError: the work is to end.
     """
     for attempt in range(ATTEMPTS):
         set_time_limits()
@@ -48,14 +49,25 @@ def ask(question: Callable[[], Answer], *, place: str, repository: str) -> Answe
             attempts = ATTEMPTS if _has_answered.is_set() else _ATTEMPTS_TO_FIND_THE_HUB
             if attempt + 1 >= attempts or not is_passing(error):
                 raise hub_error(error, place, repository) from None
-            time.sleep(seconds_to_wait(error, attempt))
+            pause_before_asking_again(error, attempt, place)
         else:
             _has_answered.set()
             return answer
     raise AssertionError
 
 
-def seconds_to_wait(error: BaseException, attempt: int) -> float:
+def pause_before_asking_again(error: BaseException, attempt: int, place: str) -> None:
+    """Wait as long as is right after a failure; attempts count from 0.
+
+    Raises:
+        InterruptedRunError: the work is to end.
+    """
+    status = status_of(root_error(error))
+    reason = f"the Hub answers {status}" if status else "no answer"
+    pause_to_retry(Retry(place=place, reason=reason, seconds=_seconds_to_wait(error, attempt)))
+
+
+def _seconds_to_wait(error: BaseException, attempt: int) -> float:
     """Return how long to wait: as long as the server says, else longer each time, never all at once."""
     told = _told_to_wait(root_error(error))
     if told is not None:

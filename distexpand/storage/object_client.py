@@ -99,6 +99,23 @@ def object_client(address: Address, *, retries: int = 0) -> Any:
     raise ValueError(f"no client for {address.scheme}")
 
 
+def has_credentials(address: Address) -> bool:
+    """Whether requests to a bucket or container would be signed, by what the environment gives.
+
+    Raises:
+        StorageError: what the environment says can't be used.
+    """
+    match address.scheme:
+        case "s3":
+            chosen = _s3_by_boto3(address, "given")
+            return "skip_signature" not in chosen
+        case "gs":
+            return _google_has_credentials()
+        case "az":
+            return _azure_signs(_azure_account(address))
+    return False
+
+
 def link_client(url: str, headers: Mapping[str, str]) -> Any:
     """Return obstore's client of one URL, which may be signed; the empty key asks for it.
 
@@ -213,12 +230,16 @@ def _google_has_credentials() -> bool:
 def _azure(stores: Any, address: Address, retries: int) -> Any:
     chosen = _azure_account(address)
     endpoint = chosen.get("endpoint") or _first(os.environ, "AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT")
-    signs = {"account_key", "sas_key"} & set(chosen) or any(map(os.environ.get, _CREDENTIALS_OF_AZURE))
-    if not signs:
+    if not _azure_signs(chosen):
         chosen["skip_signature"] = True
     return stores.AzureStore(
         address.root, prefix=address.path or None, **chosen, **_options(endpoint, retries)
     )
+
+
+def _azure_signs(chosen: Mapping[str, str]) -> bool:
+    given = {"account_key", "sas_key"} & set(chosen)
+    return bool(given) or any(map(os.environ.get, _CREDENTIALS_OF_AZURE))
 
 
 def _azure_account(address: Address) -> dict[str, Any]:

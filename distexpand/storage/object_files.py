@@ -192,7 +192,7 @@ class ObjectFiles:
         self, doing: str, path: str, call: Callable[[], _Found], *, passes: tuple[type[Exception], ...] = ()
     ) -> _Found:
         """Call until it succeeds, there is no hope, or it is refused in a way that `passes` to the caller."""
-        retries = Retries(self._timeout, reached=lambda: self._reached)
+        retries = Retries(self._timeout, place=self._place(path), reached=lambda: self._reached)
         while True:
             try:
                 answer = call()
@@ -208,7 +208,10 @@ class ObjectFiles:
                 return answer
 
     def _error(self, doing: str, path: str, trouble: Trouble, *, attempts: int = 1) -> StorageError:
-        return error_of(doing, f"{self.address}/{path}".rstrip("/"), trouble, attempts=attempts)
+        return error_of(doing, self._place(path), trouble, attempts=attempts)
+
+    def _place(self, path: str) -> str:
+        return f"{self.address}/{path}".rstrip("/")
 
 
 def _version(meta: Mapping[str, Any]) -> Mapping[str, str]:

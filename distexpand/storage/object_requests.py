@@ -137,7 +137,7 @@ class Requests:
             StorageError: the file isn't there, can't be read, is too short or of another version.
         """
         filled, kept = 0, 0
-        retries = self._retries()
+        retries = self._retries(name)
         while True:
             trouble = ENDED_EARLY
             try:
@@ -200,7 +200,7 @@ class Requests:
         return _version(meta)
 
     def _persist(self, doing: str, name: str, ask: Callable[[], _T]) -> _T:
-        retries = self._retries()
+        retries = self._retries(name)
         while True:
             try:
                 answer = ask()
@@ -211,8 +211,8 @@ class Requests:
                 return answer
             self._wait(doing, name, trouble, retries)
 
-    def _retries(self) -> Retries:
-        return Retries(self._timeout, reached=lambda: self._reached)
+    def _retries(self, name: str) -> Retries:
+        return Retries(self._timeout, place=self.place(name), reached=lambda: self._reached)
 
     def _wait(self, doing: str, name: str, trouble: Trouble, retries: Retries) -> None:
         if not retries.wait(trouble, lambda: asked_pause(self._client, name)):

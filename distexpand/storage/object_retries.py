@@ -6,9 +6,9 @@ to be told soon. A server that says when it wants to be asked again is obeyed.
 """
 
 import random
-import time
 from collections.abc import Callable
 
+from distexpand.pauses import Retry, pause_to_retry
 from distexpand.storage.object_troubles import Kind, Trouble
 
 _FIRST_WAIT = 1 / 150
@@ -28,14 +28,16 @@ _ATTEMPTS_TO_FIND_A_SERVER = 4
 class Retries:
     """The failures of one request in a row, and how to go on after each."""
 
-    def __init__(self, timeout: float, *, reached: Callable[[], bool]) -> None:
+    def __init__(self, timeout: float, *, place: str, reached: Callable[[], bool]) -> None:
         """Start with none.
 
         Args:
             timeout: seconds without a byte after which a server counts as hanging.
+            place: what is asked for, in words.
             reached: whether the server has ever answered.
         """
         self._timeout = timeout
+        self._place = place
         self._reached = reached
         self.failures = 0
 
@@ -49,6 +51,9 @@ class Retries:
         Args:
             trouble: why it failed.
             asked: finds out for how many seconds a busy server wants to be left alone.
+
+        Raises:
+            InterruptedRunError: the work is to end.
         """
         self.failures += 1
         if self.failures >= self._attempts(trouble.kind):
@@ -58,7 +63,7 @@ class Retries:
             seconds = max(seconds, asked() or 0)
             if seconds > _LONGEST_ASKED_WAIT * self._timeout:
                 return False
-        time.sleep(seconds)
+        pause_to_retry(Retry(place=self._place, reason=trouble.reason, seconds=seconds))
         return True
 
     def _attempts(self, kind: Kind) -> int:

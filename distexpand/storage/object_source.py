@@ -1,8 +1,8 @@
 """A checkpoint in a bucket, in a container or on a web server."""
 
-from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 
+from distexpand.pauses import thread_pool
 from distexpand.storage.address import WEB, Address
 from distexpand.storage.object_reader import ObjectReader
 from distexpand.storage.object_requests import Requests
@@ -48,7 +48,7 @@ class ObjectSource:
             return web_files(self._requests)
         found, folders = self._requests.folder("")
         visible = [folder for folder in folders if not folder.startswith(".")]
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
+        with thread_pool(_AT_ONCE) as pool:
             for files, _ in pool.map(self._requests.folder, visible):
                 found |= files
         return found

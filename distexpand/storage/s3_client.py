@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from distexpand.errors import MissingDependencyError, StorageError
+from distexpand.pauses import Retry, pause_to_retry
 from distexpand.storage.object_client import HOW_TO_SIGN_IN, timeout_seconds
 
 _ATTEMPTS = 8
@@ -20,6 +21,7 @@ _CONNECTIONS = 64
 """More than threads are likely to be; those that aren't used aren't opened."""
 
 _BUSY = frozenset({408, 429})
+_TRIED_AGAIN = _BUSY | {500, 502, 503, 504}
 _LONGEST_PAUSE_SECONDS = 60.0
 
 _ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
@@ -80,8 +82,19 @@ def s3_client(*, hasty: bool = False) -> Any:
             hint=HOW_TO_SIGN_IN["s3"],
         ) from None
     if not hasty:
+        client.meta.events.register_first("needs-retry.s3", _heed_interrupt)
         client.meta.events.register("needs-retry.s3", _pause_of_the_busy)
     return client
+
+
+def _heed_interrupt(response: tuple[Any, Any] | None, attempts: int, **_: Any) -> None:
+    """Tell of a failure that boto3 is about to wait after, and don't let it where the work is to end.
+
+    Its pause itself, of 20 s at most, can't be ended.
+    """
+    if attempts < _ATTEMPTS and (response is None or response[0].status_code in _TRIED_AGAIN):
+        reason = "no answer" if response is None else f"the store answers {response[0].status_code}"
+        pause_to_retry(Retry(place="S3", reason=reason, seconds=0.0))
 
 
 def _pause_of_the_busy(response: tuple[Any, Any] | None, attempts: int, **_: Any) -> float | None:

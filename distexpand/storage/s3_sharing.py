@@ -6,9 +6,9 @@ are read and sent as ever; the upload then stays as was told, so that the caller
 """
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 
 from distexpand.errors import StorageError
+from distexpand.pauses import thread_pool
 from distexpand.storage.object_reader import ObjectReader
 from distexpand.storage.part_grid import PartGrid
 from distexpand.storage.ranges import RangeReader
@@ -54,7 +54,7 @@ class PartCopies:
             StorageError: it didn't, and reading or sending failed too.
         """
         runs = list(self._runs(first, stop))
-        with ThreadPoolExecutor(min(len(runs), _COPIED_AT_ONCE)) as pool:
+        with thread_pool(min(len(runs), _COPIED_AT_ONCE)) as pool:
             return all(list(pool.map(lambda run: self._fill(found, *run), runs)))
 
     def _runs(self, first: int, stop: int) -> Iterator[tuple[int, int]]:

@@ -7,7 +7,6 @@ as servers.
 """
 
 from collections.abc import Collection, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from distexpand.formats.index import (
@@ -19,6 +18,7 @@ from distexpand.formats.index import (
     parse_index,
 )
 from distexpand.formats.json_text import load_json_object
+from distexpand.pauses import thread_pool
 from distexpand.planning.adapter import ADAPTER_CONFIG_NAME, ADAPTER_WEIGHT_NAMES
 from distexpand.planning.model import CONFIG_NAME
 from distexpand.storage.object_reader import ObjectReader
@@ -80,7 +80,7 @@ def web_files(requests: Requests) -> dict[str, int]:
 
 
 def _sizes(requests: Requests, names: Collection[str]) -> dict[str, int]:
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
+    with thread_pool(_AT_ONCE) as pool:
         found = zip(sorted(names), pool.map(requests.version_of_file, sorted(names)), strict=True)
         return {name: version.size for name, version in found if version}
 

@@ -50,6 +50,7 @@ def _shard_digests(
     store: SourceStore, shard: ShardRecord, *, threads: int, progress: ProgressSink
 ) -> tuple[bytes, dict[str, str]]:
     """Return a file's header and the digests of its tensors as they are on disk."""
+    progress.shard_begun(shard.name)
     raw, size = read_header(store, shard.name)
     header = parse_header(raw, file_size=size, origin=shard.name)
     reader = store.open(shard.name)

@@ -8,10 +8,10 @@ holes and would repeat the engine's errors. Memory is one piece per thread.
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from distexpand.formats.header import Header
+from distexpand.pauses import thread_pool
 from distexpand.planning.check import shard_header
 from distexpand.planning.digest_layout import PIECE_BYTES, combined_digest, piece_digest, zeros_digest
 from distexpand.planning.model import ShardPlan
@@ -67,7 +67,7 @@ def _digests(
 
     ordered = header.in_order()
     by_name: dict[str, list[bytes]] = {name: [] for name in ordered}
-    with ThreadPoolExecutor(threads) as pool:
+    with thread_pool(threads) as pool:
         for name, digest in pool.map(work, _pieces(header, ordered, operations)):
             by_name[name].append(digest)
     return {name: combined_digest(digests).hex() for name, digests in by_name.items()}

@@ -9,7 +9,8 @@ from distexpand.commit.committer import OutputMode
 from distexpand.commit.object_committer import ObjectCommitter
 from distexpand.commit.object_lease import Pace
 from distexpand.engine.receipt import Receipt
-from distexpand.engine.shard import ShardEngine, StopSignal
+from distexpand.engine.shard import ShardEngine
+from distexpand.pauses import StopSignal
 from distexpand.planning.model import Plan, ShardPlan
 from distexpand.runner.sources import open_sources, read_side_files, source_stamps
 from distexpand.storage.address import Address

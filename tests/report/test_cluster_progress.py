@@ -66,7 +66,8 @@ def test_a_run_in_lines() -> None:
             steps.append((0, done(second // 10)))
     lines = shown([*steps, (0, ENDED)])
     assert lines[0] == "making /out: 10 shards, 10.0 GB"
-    assert lines[1] == "10%  1.00 GB of 10.0 GB  100 MB/s  0 of 10 shards  1 min 30 s left"
+    rates = "100 MB/s now, 100 MB/s on average"
+    assert lines[1] == f"10%  1.00 GB of 10.0 GB  {rates}  0 of 10 shards  1 min 30 s left"
     assert lines[-1] == "100%  10.0 GB of 10.0 GB  100 MB/s  10 of 10 shards  in 1 min 40 s"
     assert len(lines) == 12
 
@@ -111,7 +112,8 @@ def test_who_comes_back_gets_the_past_without_its_lines_and_the_rate_from_then_o
     past += [(0, done(n)) for n in range(4)]
     lines = shown([*past, (1, progressed(5 * GB + GB // 10)), (10, progressed(6 * GB + GB // 10))])
     assert len(lines) == 3
-    assert lines[1].startswith("61%  6.10 GB of 10.0 GB  101 MB/s  4 of 10 shards")
+    rates = "100 MB/s now, 101 MB/s on average"
+    assert lines[1].startswith(f"61%  6.10 GB of 10.0 GB  {rates}  4 of 10 shards")
 
 
 def test_a_run_that_was_over_has_one_line_with_its_own_time() -> None:

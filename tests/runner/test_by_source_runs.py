@@ -19,6 +19,7 @@ from distexpand.planning.layout import Layout
 from distexpand.planning.model import Plan, ShardPlan
 from distexpand.planning.operations import distinct_bytes, source_terms
 from distexpand.planning.transfer import Transfer, transfer
+from distexpand.report.progress import NoProgress
 from distexpand.runner.local import MOST_TOGETHER_BYTES
 from distexpand.storage.local_reader import LocalReader
 from tests.api.small import SCALED, identities, small_model, tree
@@ -167,7 +168,7 @@ def test_a_resumed_run_reads_nothing_of_what_is_finished(
     plan = planned(recipe, models, Layout.BY_SOURCE, 1_000_000)
     told, output, stop = _told(plan), tmp_path / "out", threading.Event()
 
-    class Stopping:
+    class Stopping(NoProgress):
         """Stops the run as soon as so many shards are done."""
 
         def __init__(self) -> None:
@@ -219,7 +220,7 @@ def test_the_order_of_layers_reads_more_where_shards_are_made_one_by_one(
     assert counted.total() >= told.planned.apart
 
 
-class _After:
+class _After(NoProgress):
     """Stops a run after some bytes."""
 
     def __init__(self, stop: threading.Event, left: int) -> None:

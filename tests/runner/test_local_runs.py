@@ -15,6 +15,7 @@ from distexpand.commit.committer import OutputMode
 from distexpand.commit.manifest import MANIFEST_NAME
 from distexpand.commit.work_directory import NOTICE_NAME
 from distexpand.errors import DistexpandError, InterruptedRunError, StorageError, UsageError
+from distexpand.report.progress import NoProgress
 from distexpand.storage.local import WORK_DIRECTORY
 from tests.api.small import (
     BLOCKS,
@@ -36,7 +37,7 @@ def model(tmp_path: Path) -> Path:
     return small_model(tmp_path / "a")
 
 
-class Watching:
+class Watching(NoProgress):
     """A progress display that calls back after some bytes."""
 
     def __init__(self, callback: Callable[[], None], *, after: int) -> None:

@@ -17,6 +17,7 @@ from distexpand.errors import DistexpandError, OutputError, UsageError
 from distexpand.formats.header import parse_header
 from distexpand.formats.index import INDEX_NAME
 from distexpand.planning.digest_layout import combined_digest, piece_digest
+from distexpand.report.progress import NoProgress
 from tests.api.small import BLOCKS, SCALED, small_model, small_plan, tree
 
 
@@ -296,7 +297,7 @@ def test_a_difference_names_its_file_once(output: Path) -> None:
         (output / MANIFEST_NAME).write_bytes(manifest)
 
 
-class Recorded:
+class Recorded(NoProgress):
     """A progress display that keeps what it is told."""
 
     def __init__(self) -> None:

@@ -1,0 +1,1 @@
+"""What this machine, its places and its cluster are good for: `distexpand doctor`."""
