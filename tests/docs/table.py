@@ -1,0 +1,52 @@
+"""How each code block is tested, where it isn't simply run in its page's folder after those before it.
+
+A block is named by its page and the beginning of its text. An entry that names no block fails the tests,
+so the table stays true.
+"""
+
+from dataclasses import dataclass
+
+from tests.docs.blocks import Block
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parsed:
+    """A block that can't be run here, and why; its form, options, targets and files are checked all the same."""
+
+    page: str
+    start: str
+    reason: str
+
+    def names(self, block: Block) -> bool:
+        """Whether a block is this entry's."""
+        return block.page == self.page and block.text.startswith(self.start)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A block that is run after something that its page takes for granted: shell, or Python for Python."""
+
+    page: str
+    start: str
+    before: str
+
+    def names(self, block: Block) -> bool:
+        """Whether a block is this entry's."""
+        return block.page == self.page and block.text.startswith(self.start)
+
+
+_INDEX = "installs from a package index"
+_KUBERNETES = "needs a Kubernetes cluster; tests/cluster_files checks the manifests themselves"
+_MISTRAL = "--model mistralai/Mistral-7B-v0.1=/models/mistral-7b"
+
+PARSED = (
+    Parsed(page="README.md", start="make demo", reason=_INDEX),
+    Parsed(page="README.md", start="make test", reason="is what runs this test"),
+    Parsed(page="README.md", start="pip install .", reason=_INDEX),
+    Parsed(page="docs/places.md", start="pip install", reason=_INDEX),
+)
+
+PREPARED = ()
+
+TEXTS = ("", "text")
+"""Languages of blocks that are pictures, layouts or output: nothing in them is meant to be run."""
