@@ -36,7 +36,8 @@ class Prepared:
 
 
 _INDEX = "installs from a package index"
-_KUBERNETES = "needs a Kubernetes cluster; tests/cluster_files checks the manifests themselves"
+_KUBERNETES = "needs a Kubernetes cluster; tests/cluster_files checks the manifests"
+_CLOUD = "starts machines in a cloud; tests/cluster_files checks the files"
 _MISTRAL = "--model mistralai/Mistral-7B-v0.1=/models/mistral-7b"
 
 PARSED = (
@@ -44,9 +45,33 @@ PARSED = (
     Parsed(page="README.md", start="make test", reason="is what runs this test"),
     Parsed(page="README.md", start="pip install .", reason=_INDEX),
     Parsed(page="docs/places.md", start="pip install", reason=_INDEX),
+    Parsed(page="docs/training.md", start="python docs/examples", reason="tests/handoff runs it, smaller"),
+    Parsed(page="cluster/one-machine/README.md", start="make cluster", reason=_INDEX),
+    Parsed(page="cluster/one-machine/README.md", start="export", reason="what `make cluster` prints"),
+    Parsed(page="cluster/autoscaler/README.md", start="ray get-auth-token", reason=_CLOUD),
+    Parsed(page="cluster/container/README.md", start="podman", reason="builds an image from a registry"),
+    Parsed(page="cluster/kuberay/README.md", start="kubectl create", reason=_KUBERNETES),
+    Parsed(page="cluster/kuberay/README.md", start="kubectl port-forward", reason=_KUBERNETES),
+    Parsed(page="cluster/kubernetes/README.md", start="kubectl", reason=_KUBERNETES),
+    Parsed(page="cluster/prometheus/README.md", start="promtool", reason="needs Prometheus"),
+    Parsed(
+        page="cluster/slurm/README.md",
+        start="cd cluster/slurm",
+        reason="needs Slurm; tests/cluster_files runs the script on a stand-in",
+    ),
+    Parsed(page="cluster/systemd/README.md", start="sudo", reason="changes the machine's services"),
 )
 
-PREPARED = ()
+PREPARED = (
+    Prepared(page="README.md", start="distexpand adapter export", before="rm -r out"),
+    Prepared(page="README.md", start="distexpand jobs list", before="rm -rf out"),
+)
+
+PROGRAMS = frozenset({"distexpand", "python", "make", "cat", "cd", "cp", "diff", "echo", "export", "ls", "mkdir"})
+"""What a block may call that isn't listed above: programs that change nothing outside their folder."""
 
 TEXTS = ("", "text")
 """Languages of blocks that are pictures, layouts or output: nothing in them is meant to be run."""
+
+DIRECTIVES = ("{toctree}",)
+"""The site's own."""

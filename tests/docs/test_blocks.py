@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from tests.docs.blocks import Block, blocks_of, pages
-from tests.docs.commands import check_shell
-from tests.docs.table import PARSED, PREPARED, TEXTS, Parsed, Prepared
+from tests.docs.commands import check_shell, commands
+from tests.docs.table import DIRECTIVES, PARSED, PREPARED, PROGRAMS, TEXTS, Parsed, Prepared
 from tests.docs.world import World
 
 for _library in ("torch", "transformers", "ray", "obstore", "huggingface_hub"):
@@ -30,7 +30,7 @@ def test_the_blocks_of_a_page_run(world: World, page: str) -> None:
     with ExitStack() as stack:
         session: list[subprocess.Popen[str]] = []
         for block in blocks_of(page):
-            if _entry(block, PARSED):
+            if _entry(block, PARSED) or block.language in DIRECTIVES:
                 _check_form(block)
             elif block.language == "python":
                 if not session:
@@ -74,6 +74,8 @@ def _run(world: World, block: Block, folder: Path) -> None:
 
 
 def _run_shell(world: World, block: Block, text: str, folder: Path) -> None:
+    used = {words[0] for words in commands(block.text) if block.language == "sh"}
+    assert used <= PROGRAMS, f"{block}: {used - PROGRAMS}: to be listed in tests/docs/table.py"
     done = world.shell(text, folder)
     assert done.returncode == 0, f"{block}: exit code {done.returncode}\n{text}\n{done.stdout}"
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from tests.docs.blocks import ROOT
 from tests.support import shapes
+from tests.support.adapter_files import write_adapter
 from tests.support.hub_server import HubServer
 from tests.support.hub_server.client import environment as hub_environment
 from tests.support.ray_cluster import RayCluster, started_cluster
@@ -23,8 +24,8 @@ from tests.support.seaweedfs import SeaweedFS, started_seaweedfs
 from tests.support.sparse import write_checkpoint
 
 SUBSTITUTES = {
-    "/models/": "a folder of this world, since a test makes none at the root of a machine",
-    "/tmp/": "likewise",
+    "/models": "a folder of this world, since a test makes none at the root of a machine",
+    "/tmp": "likewise",
     "http://127.0.0.1:8265": "the cluster's own port, as several may run on a machine",
     "http://head:8265": "the cluster of this machine",
     "head:6379": "its other port",
@@ -34,6 +35,7 @@ SUBSTITUTES = {
 """Texts that are replaced before a block is run, and why."""
 
 MODELS = {
+    "base": ("org/base", 30),
     "mistral-7b": ("mistralai/Mistral-7B-v0.1", 32),
     "llama-2-7b": ("meta-llama/Llama-2-7b-hf", 32),
     "llama-3-8b": ("meta-llama/Meta-Llama-3-8B", 32),
@@ -69,17 +71,14 @@ class World:
 
     def substituted(self, text: str) -> str:
         """Return a block's text as it is run here."""
-        places = {"/models/": f"{self.folder}/models/", "/tmp/": f"{self.folder}/tmp/"}
-        found = {"make cluster-stop": "true", "make cluster": "true"}
+        found = {"/models": f"{self.folder}/models", "/tmp": f"{self.folder}/tmp"}
+        found |= {"make cluster-stop": "true", "make cluster": "true"}
         if any(name in text for name in _CLUSTER):
             url = self.cluster.dashboard_url
             found |= {"http://127.0.0.1:8265": url, "http://head:8265": url, "head:6379": self.cluster.address}
-        assert found.keys() | places.keys() <= SUBSTITUTES.keys()
-        for name, here in places.items():
-            text = re.sub(rf"(?<![\w:/.]){name}", here, text)
-        for name, here in found.items():
-            text = text.replace(name, here)
-        return text
+        assert found.keys() <= SUBSTITUTES.keys()
+        named = "|".join(re.escape(name) for name in found)
+        return re.sub(rf"(?<![\w/:.])(?:{named})(?!\w)", lambda match: found[match[0]], text)
 
     def environment(self, text: str = "") -> dict[str, str]:
         """Return what a command of a block finds in its environment."""
@@ -114,6 +113,9 @@ class World:
         words = (ROOT / "docs/examples/new-words.txt").read_text(encoding="utf-8")
         for name in ("wiki.txt", "held-out.txt"):
             (folder / name).write_text(words, encoding="utf-8")
+        base = self.folder / "models" / "base"
+        replicated = {"layer_replication": [[0, 20], [10, 30]]}
+        write_adapter(folder / "runs" / "lora", base, ("self_attn.q_proj", "mlp.down_proj"), **replicated)
         return folder
 
     def shell(self, text: str, folder: Path) -> subprocess.CompletedProcess[str]:
