@@ -44,6 +44,8 @@ PARSED = (
     Parsed(page="README.md", start="make demo", reason=_INDEX),
     Parsed(page="README.md", start="make test", reason="is what runs this test"),
     Parsed(page="README.md", start="pip install .", reason=_INDEX),
+    Parsed(page="docs/quick-start.md", start="pip install", reason=_INDEX),
+    Parsed(page="docs/how-to/hub-to-hub.md", start="pip install", reason=_INDEX),
     Parsed(page="docs/places.md", start="pip install", reason=_INDEX),
     Parsed(page="docs/training.md", start="python docs/examples", reason="tests/handoff runs it, smaller"),
     Parsed(page="cluster/one-machine/README.md", start="make cluster", reason=_INDEX),
@@ -64,10 +66,44 @@ PARSED = (
 
 PREPARED = (
     Prepared(page="README.md", start="distexpand adapter export", before="rm -r out"),
-    Prepared(page="README.md", start="distexpand jobs list", before="rm -rf out"),
+    Prepared(page="README.md", start="distexpand jobs list", before="rm -r out"),
+    Prepared(
+        page="docs/adapters.md",
+        start="distexpand adapter export",
+        before="echo 'layer_map: [[0, 20], [10, 30]]' > recipe.yml",
+    ),
+    Prepared(
+        page="docs/adapters.md",
+        start="slices:\n- sources: [{model: base+lora",
+        before="cp -r /models/base base; cp -r runs/lora lora",
+    ),
+    Prepared(page="docs/places.md", start="distexpand plan", before="cp configs/goliath-120b.yml ."),
+    Prepared(
+        page="docs/training.md",
+        start="distexpand eval",
+        before="cp -r /models/model model-a; cp -r /models/model model-b\n"
+        "echo '{model: org/model, block_expansion: {blocks: 2, where: end}}' > candidate.yml",
+    ),
+    Prepared(
+        page="docs/training.md",
+        start="import distexpand\n\nmodel = distexpand.load_virtual",
+        before="from transformers import AutoTokenizer\n"
+        "tokens = AutoTokenizer.from_pretrained('/models/model')('a b c', return_tensors='pt')",
+    ),
+    Prepared(
+        page="docs/training.md",
+        start="distexpand verify out --load",
+        before="distexpand run candidate.yml out --model org/model=/models/model",
+    ),
+    Prepared(page="docs/training.md", start="distexpand init", before="cp -r out trained"),
 )
 
-PROGRAMS = frozenset({"distexpand", "python", "make", "cat", "cd", "cp", "diff", "echo", "export", "ls", "mkdir"})
+PROGRAMS = frozenset(
+    (
+        *("distexpand", "python", "make", "cat", "cd", "cp", "diff", "echo", "export", "ls", "mkdir"),
+        *("dd", "kill", "printf", "sleep", "test", "wait"),
+    )
+)
 """What a block may call that isn't listed above: programs that change nothing outside their folder."""
 
 TEXTS = ("", "text")

@@ -36,6 +36,7 @@ SUBSTITUTES = {
 
 MODELS = {
     "base": ("org/base", 30),
+    "model": ("org/model", 8),
     "mistral-7b": ("mistralai/Mistral-7B-v0.1", 32),
     "llama-2-7b": ("meta-llama/Llama-2-7b-hf", 32),
     "llama-3-8b": ("meta-llama/Meta-Llama-3-8B", 32),
@@ -43,6 +44,9 @@ MODELS = {
     "euryale-70b": ("Sao10K/Euryale-1.3-L2-70B", 80),
 }
 """Directory below `/models` to name on the Hub and number of layers; all else about them is small."""
+
+MATRICES = ("self_attn.q_proj", "mlp.down_proj")
+"""What the adapters change."""
 
 _CLUSTER = ("head:", "127.0.0.1:8265")
 _FOREIGN = ("AWS_", "AZURE_", "GOOGLE_", "HF_", "HUGGING", "RAY_", "PYTHON", "PYTEST", "COV_", "DISTEXPAND_")
@@ -63,8 +67,8 @@ class World:
     def cluster(self) -> RayCluster:
         """A cluster of two nodes, started by the first page that needs one."""
         if not self._cluster:
-            paths = {"PATH": _path(), "PYTHONPATH": str(ROOT)}
-            self._cluster.append(self.stack.enter_context(started_cluster(dashboard=True, environment=paths)))
+            nodes = {**self._places(), "PATH": _path(), "PYTHONPATH": str(ROOT)}
+            self._cluster.append(self.stack.enter_context(started_cluster(dashboard=True, environment=nodes)))
             for name in ("one", "two"):
                 self._cluster[0].add_node(name, cpus=2, resources={"io": 2})
         return self._cluster[0]
@@ -89,17 +93,22 @@ class World:
             ray = {name: value for name, value in found.items() if name.startswith("RAY_")}
         return {
             **kept,
-            **hub_environment(self.hub, self.folder / "home", token=self.token),
-            **self.store.environment(),
+            **self._places(),
             **ray,
-            "AWS_CONFIG_FILE": os.devnull,
-            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
             "HOME": str(self.folder / "home"),
             "PATH": _path(),
             "PYTHONPATH": str(ROOT),
             "OMP_NUM_THREADS": "1",
             # Seconds for each of many runs; pages that are about the check ask for it.
             "DISTEXPAND_CHECK_LOAD": "0",
+        }
+
+    def _places(self) -> dict[str, str]:
+        return {
+            **hub_environment(self.hub, self.folder / "home", token=self.token),
+            **self.store.environment(),
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
         }
 
     def fresh(self, page: str) -> Path:
@@ -115,7 +124,8 @@ class World:
             (folder / name).write_text(words, encoding="utf-8")
         base = self.folder / "models" / "base"
         replicated = {"layer_replication": [[0, 20], [10, 30]]}
-        write_adapter(folder / "runs" / "lora", base, ("self_attn.q_proj", "mlp.down_proj"), **replicated)
+        write_adapter(folder / "runs" / "lora", base, MATRICES, **replicated)
+        write_adapter(folder / "runs" / "code-lora", self.folder / "models" / "llama-2-7b", MATRICES)
         return folder
 
     def shell(self, text: str, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -161,6 +171,8 @@ def made_world(folder: Path) -> Iterator[World]:
         for seed, (name, (on_hub, layers)) in enumerate(MODELS.items()):
             model = _model(folder / "models" / name, layers=layers, seed=seed)
             hub.hub.add(on_hub, {path.name: path.read_bytes() for path in model.iterdir()})
+        adapter = write_adapter(folder / "math-lora", folder / "models" / "llama-2-7b", MATRICES)
+        hub.hub.add("org/math-lora", {path.name: path.read_bytes() for path in adapter.iterdir()})
         (folder / "home").mkdir()
         token = hub.hub.add_user("me")
         yield World(folder=folder, hub=hub, token=token, store=store, stack=stack)
