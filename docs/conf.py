@@ -8,6 +8,7 @@ Nothing is fetched, neither by the build nor by who reads the site. Rejected: Mk
 no release has come since 2024; Zensical, its successor, while it is at 0.1.
 """
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,14 @@ project_copyright = author
 version = release = __version__
 
 root_doc = "docs/index"
-include_patterns = ["docs/**", "cluster/**", "configs/README.md", "CHANGELOG.md", "CONTRIBUTING.md", "README.md"]
+include_patterns = [
+    "docs/**",
+    "cluster/**",
+    "configs/README.md",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "README.md",
+]
 exclude_patterns = [".*", "site", "build", "dist", "**/node_modules", "demo-output", "docs/examples"]
 extensions = ["myst_parser"]
 source_suffix = {".md": "markdown"}
@@ -47,6 +55,19 @@ _FIRST_PAGE = """<!doctype html>
 """
 
 
+_SECTION = re.compile(r"^## (.+)$((?:(?!^## )[\s\S])*)", re.MULTILINE)
+_ENTRY = re.compile(r"^- \[(.+?)\]\((.+?)\.md\)", re.MULTILINE)
+
+
+def _add_menu(app: "Sphinx", docname: str, source: list[str]) -> None:
+    """Make the site's menu of the lists on its first page, which so needs no directives of the builder's."""
+    if docname != app.config.root_doc:
+        return
+    for caption, listed in _SECTION.findall(source[0]):
+        entries = "\n".join(f"{title} <{path}>" for title, path in _ENTRY.findall(listed))
+        source[0] += f"\n```{{toctree}}\n:hidden:\n:caption: {caption}\n\n{entries}\n```\n"
+
+
 def _write_first_page(app: "Sphinx", exception: Exception | None) -> None:
     """Lead from the site's root to its first page, which lies in a folder as in the repository."""
     if exception is None:
@@ -55,4 +76,5 @@ def _write_first_page(app: "Sphinx", exception: Exception | None) -> None:
 
 def setup(app: "Sphinx") -> None:
     """Register with Sphinx."""
+    app.connect("source-read", _add_menu)
     app.connect("build-finished", _write_first_page)

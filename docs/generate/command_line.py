@@ -17,12 +17,12 @@ from distexpand.errors import DistexpandError, InterruptedRunError, UsageError, 
 
 _HEAD = """# Command line
 
-Written by `make reference` from the program itself; `distexpand COMMAND --help` says the same in a terminal.
-Options may stand before or after arguments. `RECIPE` is a file, or `-` for standard input; a plan that
-`distexpand plan --save` wrote may stand in its place for `plan` and `run`.
+Written by `make reference` from the program itself; `distexpand COMMAND --help` says the same.
+Options may stand before or after arguments. `RECIPE` is a file, or `-` for standard input; a plan that `plan --save`
+wrote may stand in its place for `plan` and `run`.
 
-With `--json` there is one JSON document on standard output and nothing else there; progress and messages go to
-standard error.
+With `--json` there is one JSON document on standard output and nothing else there; progress and messages go
+to standard error.
 """
 
 

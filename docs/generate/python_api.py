@@ -15,8 +15,8 @@ from distexpand import errors
 
 _HEAD = """# Python API
 
-Written by `make reference` from docstrings and signatures. Everything here is imported from `distexpand`; importing
-the package itself loads none of the libraries that its functions may need.
+Written by `make reference` from docstrings and signatures. Everything here is imported from
+`distexpand`; importing the package itself loads none of the libraries that its functions may need.
 """
 _SECTION = re.compile(r"^(Args|Returns|Raises|Attributes|Yields):$")
 _ENTRY = re.compile(r"^(\*{0,2}[\w.]+): (.*)$")

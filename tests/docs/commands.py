@@ -23,9 +23,7 @@ def check_shell(text: str) -> None:
         AssertionError: it isn't a shell's, or names a command, an option, a target, a file or an extra
             that isn't there.
     """
-    done = subprocess.run(
-        ["bash", "-n"], input=text, capture_output=True, text=True, check=False, timeout=30
-    )
+    done = subprocess.run(["bash", "-n"], input=text, capture_output=True, text=True, check=False, timeout=30)
     assert done.returncode == 0, done.stderr
     for words in commands(text):
         match words:

@@ -17,7 +17,7 @@ def main() -> None:
         failure = ""
         try:
             with contextlib.redirect_stdout(sys.stderr):
-                exec(compile(json.loads(line), "<block>", "exec"), namespace)  # noqa: S102
+                exec(compile(json.loads(line), "<block>", "exec"), namespace)
         except BaseException:  # noqa: BLE001
             failure = traceback.format_exc()
         answers.write(json.dumps(failure) + "\n")

@@ -13,7 +13,7 @@ import yaml
 from docs.generate.pages import PAGES
 from tests.docs.blocks import Block, blocks_of, pages
 from tests.docs.commands import check_shell, commands
-from tests.docs.table import DIRECTIVES, PARSED, PREPARED, PROGRAMS, TEXTS, Parsed, Prepared
+from tests.docs.table import PARSED, PREPARED, PROGRAMS, TEXTS, Parsed, Prepared
 from tests.docs.world import World
 
 for _library in ("torch", "transformers", "ray", "obstore", "huggingface_hub"):
@@ -31,7 +31,7 @@ def test_the_blocks_of_a_page_run(world: World, page: str) -> None:
     with ExitStack() as stack:
         session: list[subprocess.Popen[str]] = []
         for block in blocks_of(page):
-            if _entry(block, PARSED) or block.language in DIRECTIVES:
+            if _entry(block, PARSED):
                 _check_form(block)
             elif block.language == "python":
                 if not session:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from tests.docs.blocks import ROOT, pages
+
+_PATH = re.compile(r"(?:distexpand|docs|tests|benchmarks|configs)/[\w./-]+")
 
 
 @pytest.mark.parametrize("page", pages())
@@ -34,6 +37,16 @@ def test_every_page_can_be_reached_from_the_readme() -> None:
     assert {ROOT / page for page in pages()} - seen == set()
 
 
+def test_every_file_that_a_page_names_is_there() -> None:
+    missing = []
+    for page in pages():
+        for token in _inline((ROOT / page).read_text(encoding="utf-8")):
+            named = _PATH.fullmatch(token.content) if token.type == "code_inline" else None
+            if named and not list(ROOT.glob(token.content.rstrip("/"))):
+                missing.append(f"{page}: {token.content}")
+    assert missing == []
+
+
 def _links(page: str) -> Iterator[str]:
     for token in _inline((ROOT / page).read_text(encoding="utf-8")):
         target = str(token.attrGet("href") or token.attrGet("src") or "")
@@ -49,10 +62,6 @@ def _inline(text: str) -> Iterator[Token]:
 def _anchors(page: Path) -> set[str]:
     """Return the names that code hosts and the site give to a page's headings."""
     tokens = MarkdownIt().enable("table").parse(page.read_text(encoding="utf-8"))
-    headings = [
-        after.children or ()
-        for token, after in zip(tokens, tokens[1:], strict=False)
-        if token.type == "heading_open"
-    ]
+    headings = [after.children or () for token, after in pairwise(tokens) if token.type == "heading_open"]
     texts = ["".join(child.content for child in children) for children in headings]
     return {re.sub(r"[^\w\- ]", "", text.strip().lower()).replace(" ", "-") for text in texts}

@@ -13,7 +13,9 @@ pytest.importorskip("sphinx", reason="needs pip install 'distexpand[docs]'")
 pytest.importorskip("furo", reason="needs pip install 'distexpand[docs]'")
 pytest.importorskip("myst_parser", reason="needs pip install 'distexpand[docs]'")
 
-_LOADED = re.compile(r"""(?:\bsrc=|<link[^>]*\bhref=|@import\s+(?:url\()?|url\()["']?(?:https?:)?//[^"')>\s]+""")
+_LOADED = re.compile(
+    r"""(?:\bsrc=|<link[^>]*\bhref=|@import\s+(?:url\()?|url\()["']?(?:https?:)?//[^"')>\s]+"""
+)
 
 
 @pytest.fixture(scope="module")

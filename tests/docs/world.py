@@ -79,7 +79,11 @@ class World:
         found |= {"make cluster-stop": "true", "make cluster": "true"}
         if any(name in text for name in _CLUSTER):
             url = self.cluster.dashboard_url
-            found |= {"http://127.0.0.1:8265": url, "http://head:8265": url, "head:6379": self.cluster.address}
+            found |= {
+                "http://127.0.0.1:8265": url,
+                "http://head:8265": url,
+                "head:6379": self.cluster.address,
+            }
         assert found.keys() <= SUBSTITUTES.keys()
         named = "|".join(re.escape(name) for name in found)
         return re.sub(rf"(?<![\w/:.])(?:{named})(?!\w)", lambda match: found[match[0]], text)
