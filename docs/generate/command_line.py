@@ -18,8 +18,8 @@ from distexpand.errors import DistexpandError, InterruptedRunError, UsageError, 
 _HEAD = """# Command line
 
 Written by `make reference` from the program itself; `distexpand COMMAND --help` says the same.
-Options may stand before or after arguments. `RECIPE` is a file, or `-` for standard input; a plan that `plan --save`
-wrote may stand in its place for `plan` and `run`.
+Options may stand before or after arguments. `RECIPE` is a file, or `-` for standard input; for `plan` and `run`
+a plan that was kept with `plan --save` may stand in its place.
 
 With `--json` there is one JSON document on standard output and nothing else there; progress and messages go
 to standard error.
