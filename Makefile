@@ -12,7 +12,7 @@ NODES ?= 3
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
-.PHONY: demo test lint types imports cluster cluster-stop clean
+.PHONY: demo test lint types imports docs docs-test reference dist cluster cluster-stop clean
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/distexpand demo --directory demo-output
@@ -29,6 +29,20 @@ types: $(VENV)/dev.stamp
 
 imports: $(VENV)/dev.stamp
 	$(BIN)/lint-imports --no-cache
+
+docs: $(VENV)/dev.stamp
+	rm -rf site
+	$(BIN)/sphinx-build -W --keep-going -q -c docs -d build/doctrees . site
+
+docs-test: $(VENV)/dev.stamp
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses $(JOBS) tests/docs
+
+reference: $(VENV)/dev.stamp
+	$(BIN)/python -m docs.generate
+
+dist: $(VENV)/dev.stamp
+	rm -rf dist
+	$(BIN)/python -m build
 
 cluster: $(VENV)/ray.stamp
 	RAY=$(abspath $(BIN))/ray cluster/one-machine/cluster.sh start $(NODES)
@@ -53,4 +67,4 @@ $(VENV)/dev.stamp: $(VENV)/demo.stamp
 	touch $@
 
 clean:
-	rm -rf $(VENV) demo-output
+	rm -rf $(VENV) build demo-output dist site
