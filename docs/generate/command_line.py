@@ -18,8 +18,8 @@ from distexpand.errors import DistexpandError, InterruptedRunError, UsageError, 
 _HEAD = """# Command line
 
 Written by `make reference` from the program itself; `distexpand COMMAND --help` says the same.
-Options may stand before or after arguments. `RECIPE` is a file, or `-` for standard input; for `plan` and `run`
-a plan that was kept with `plan --save` may stand in its place.
+Options may stand before or after arguments. `RECIPE` is a file, or `-` for standard input; for `plan` and
+`run` a plan that was kept with `plan --save` may stand in its place.
 
 With `--json` there is one JSON document on standard output and nothing else there; progress and messages go
 to standard error.
@@ -37,7 +37,7 @@ def command_line_page() -> str:
 def _exit_codes() -> str:
     rows = {
         0: "Done.",
-        DistexpandError.exit_code: "The work failed.",
+        DistexpandError.exit_code: "The work failed; `doctor` found something in the way.",
         UsageError.exit_code: "Wrong use, or a bad recipe.",
         VerificationError.exit_code: "Verification, or the check that the output loads, found a difference.",
         TEMPFAIL: "`batch` alone: nothing failed, but another start has some in hand.",

@@ -38,13 +38,17 @@ class Prepared:
 _INDEX = "installs from a package index"
 _KUBERNETES = "needs a Kubernetes cluster; tests/cluster_files checks the manifests"
 _CLOUD = "starts machines in a cloud; tests/cluster_files checks the files"
-_MISTRAL = "--model mistralai/Mistral-7B-v0.1=/models/mistral-7b"
 
 PARSED = (
     Parsed(page="README.md", start="make demo", reason=_INDEX),
     Parsed(page="README.md", start="make test", reason="is what runs this test"),
     Parsed(page="README.md", start="pip install .", reason=_INDEX),
     Parsed(page="docs/quick-start.md", start="pip install", reason=_INDEX),
+    Parsed(
+        page="docs/how-to/goliath-on-a-laptop.md",
+        start="distexpand eval",
+        reason="137 layers take long; the README and docs/training.md have the same, where it is run",
+    ),
     Parsed(
         page="docs/how-to/nightly-batches.md",
         start="distexpand batch nightly.yml --address",
@@ -74,6 +78,24 @@ PREPARED = (
     Prepared(page="README.md", start="distexpand adapter export", before="rm -r out"),
     Prepared(page="README.md", start="distexpand jobs list", before="rm -r out"),
     Prepared(
+        page="README.md",
+        start="distexpand batch",
+        before="cp configs/goliath-120b.yml configs/solar-10.7b.yml .\n"
+        "mkdir bin; printf '#!/bin/sh\\n' > bin/rclone; chmod +x bin/rclone; PATH=$PWD/bin:$PATH",
+    ),
+    Prepared(
+        page="README.md",
+        start="import distexpand\n\nmodel = distexpand.load_virtual",
+        before="from transformers import AutoModelForCausalLM\n"
+        "places = {'mistralai/Mistral-7B-v0.1': '/models/mistral-7b'}\n"
+        "expanded = AutoModelForCausalLM.from_pretrained('out')",
+    ),
+    Prepared(
+        page="README.md",
+        start="from pathlib import Path",
+        before="import shutil; shutil.rmtree('out')\nrecipe_text = open('solar.yml').read()",
+    ),
+    Prepared(
         page="docs/adapters.md",
         start="distexpand adapter export",
         before="echo 'layer_map: [[0, 20], [10, 30]]' > recipe.yml",
@@ -84,6 +106,12 @@ PREPARED = (
         before="cp -r /models/base base; cp -r runs/lora lora",
     ),
     Prepared(page="docs/places.md", start="distexpand plan", before="cp configs/goliath-120b.yml ."),
+    Prepared(
+        page="docs/terminal.md",
+        start="distexpand run solar.yml",
+        before="cp configs/solar-10.7b.yml solar.yml",
+    ),
+    Prepared(page="docs/terminal.md", start="distexpand doctor", before="mkdir -p /scratch"),
     Prepared(
         page="docs/training.md",
         start="distexpand eval",
@@ -106,7 +134,7 @@ PREPARED = (
 
 PROGRAMS = frozenset(
     (
-        *("distexpand", "python", "make", "cat", "cd", "cp", "diff", "echo", "export", "ls", "mkdir"),
+        *("distexpand", "python", "make", "cat", "cd", "cp", "diff", "echo", "eval", "export", "ls", "mkdir"),
         *("dd", "kill", "printf", "sleep", "test", "wait"),
     )
 )

@@ -25,6 +25,7 @@ from tests.support.sparse import write_checkpoint
 
 SUBSTITUTES = {
     "/models": "a folder of this world, since a test makes none at the root of a machine",
+    "/scratch": "likewise",
     "/tmp": "likewise",
     "http://127.0.0.1:8265": "the cluster's own port, as several may run on a machine",
     "http://head:8265": "the cluster of this machine",
@@ -75,7 +76,7 @@ class World:
 
     def substituted(self, text: str) -> str:
         """Return a block's text as it is run here."""
-        found = {"/models": f"{self.folder}/models", "/tmp": f"{self.folder}/tmp"}
+        found = {f"/{name}": f"{self.folder}/{name}" for name in ("models", "scratch", "tmp")}
         found |= {"make cluster-stop": "true", "make cluster": "true"}
         if any(name in text for name in _CLUSTER):
             url = self.cluster.dashboard_url
