@@ -12,7 +12,6 @@ import click
 
 from distexpand.cli.attempt_options import attempt_options, cluster_options
 from distexpand.cli.interruption import stopping_on_signals
-from distexpand.cli.load_check import checked_load, wanted
 from distexpand.cli.messages import print_json, refuse_findings, say, show_findings, show_report
 from distexpand.cli.options import (
     json_option,
@@ -95,6 +94,7 @@ def run_command(
     the Hub (hf://OWNER/NAME), which is made, private, if it isn't there.
     """
     from distexpand.api import run_plan, summarise_plan
+    from distexpand.python.load_check import checked_load, wanted
     from distexpand.report.progress import progress_display
 
     limits: dict[str, int | None] = {
