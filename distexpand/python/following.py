@@ -6,7 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TypeVar
 
-from distexpand.cluster.events import Event, Progressed, RunBegan, ShardDone
+from distexpand.cluster.events import Event, Progressed, RunBegan, RunEnded, ShardDone
 from distexpand.runner.progress import ProgressSink
 
 Result = TypeVar("Result")
@@ -17,13 +17,13 @@ class JobDisplay:
 
     def __init__(self, sink: ProgressSink) -> None:
         self._sink = sink
-        self._done = 0
+        self._done = self._total = 0
 
     def show(self, event: Event) -> None:
         """Count what an event tells; a lost attempt's bytes may take some back, which isn't shown."""
         match event:
             case RunBegan():
-                self._done = event.done_bytes
+                self._done, self._total = event.done_bytes, event.total_bytes
                 self._sink.start(
                     total_bytes=event.total_bytes,
                     done_bytes=event.done_bytes,
@@ -35,6 +35,9 @@ class JobDisplay:
                 self._done = event.done_bytes
             case ShardDone():
                 self._sink.shard_done(event.shard)
+            case RunEnded(exit_code=0) if self._done < self._total:
+                self._sink.advance(self._total - self._done)
+                self._done = self._total
             case _:
                 pass
 

@@ -1,73 +1,104 @@
-"""`distexpand.submit` on a real cluster, also from where an event loop runs, as in a notebook."""
+"""`distexpand.submit` on a real cluster, also from where an event loop runs, as in a notebook.
 
-import asyncio
-import os
-from collections.abc import Iterator
+In processes of their own: Ray looks at a client's token once in a process.
+"""
+
+import subprocess
+import sys
 from pathlib import Path
 
-import pytest
-
-import distexpand
-from tests.api.small import BLOCKS, small_model, tree
+from tests.api.small import small_model, tree
 from tests.jobs.clients import Client
 
 WIDE = {"hidden_size": 512, "intermediate_size": 1024, "vocab_size": 4000, "num_layers": 8}
-LONG = {"model": "a", "repeat": {"layer_range": [0, 8], "times": 40}}
+
+MADE = """
+import asyncio, os, sys, distexpand
+
+recipe, model, output = sys.argv[1:]
+told = []
+
+async def notebook():
+    job = distexpand.submit(recipe, output, models={"a": model}, shard_size=5000)
+    return job.wait(progress=told.append)
+
+result = asyncio.run(notebook())
+assert result.made and result.output == output, result
+assert told[0].total_bytes == result.total_bytes
+assert (told[-1].share, told[-1].shards_done) == (1, told[-1].shards), told[-1]
+job = distexpand.find_job(result.id)
+assert (job.address, job.output) == (os.environ["RAY_API_SERVER_ADDRESS"], output), job
+status = job.status()
+assert (status.status, status.over, status.exit_code) == ("SUCCEEDED", True, 0), status
+assert '"event":"ended"' in job.logs()
+again = distexpand.submit(recipe, output, address=job.address, models={"a": model}, shard_size="5000B")
+assert not again.wait().made
+"""
+
+STOPPED = """
+import sys, distexpand
+
+model, output = sys.argv[1:]
+long = {"model": "a", "repeat": {"layer_range": [0, 8], "times": 40}}
+job = distexpand.submit(long, output, models={"a": model}, shard_size="10MB", per_node=1, threads=1)
+assert not job.status().over
+assert job.stop().status == "STOPPED"
+try:
+    job.wait()
+except distexpand.InterruptedRunError as error:
+    assert "was stopped" in str(error), error
+else:
+    raise AssertionError
+"""
+
+REFUSED = """
+import sys, distexpand
+
+model, folder = sys.argv[1:]
+
+def refusal(work):
+    try:
+        work()
+    except distexpand.DistexpandError as error:
+        return type(error).__name__, error.message
+    raise AssertionError
+
+beyond = {"model": "a", "layer_map": [[0, 99]]}
+kind, message = refusal(lambda: distexpand.submit(beyond, f"{folder}/out", models={"a": model}).wait())
+assert (kind, "99" in message) == ("RecipeError", True), message
+kept = f"{folder}/kept.plan"
+distexpand.save_plan(distexpand.plan({"layer_map": [[0, 2]]}, model=model), kept)
+kind, message = refusal(lambda: distexpand.submit(kept, f"{folder}/out"))
+assert (kind, "a saved plan can't be submitted" in message) == ("UsageError", True), message
+kind, message = refusal(lambda: distexpand.find_job("distexpand-0000000000000000-1"))
+assert "distexpand-0000000000000000-1" in message, message
+"""
 
 
-@pytest.fixture
-def address(client: Client, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Return the cluster's address; this process becomes its client."""
-    for name, value in client.environment.items():
-        if os.environ.get(name) != value and name.startswith("RAY_"):
-            monkeypatch.setenv(name, value)
-    yield client.environment["RAY_API_SERVER_ADDRESS"]
+def _runs(client: Client, program: str, *arguments: object) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", program, *map(str, arguments)],
+        env=client.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=180,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == ""
 
 
 def test_a_job_makes_the_bytes_of_a_local_run(
-    address: str, model: Path, tmp_path: Path, expected: dict[str, bytes]
+    client: Client, recipe: Path, model: Path, tmp_path: Path, expected: dict[str, bytes]
 ) -> None:
-    output = tmp_path / "out"
-    told: list[distexpand.Progress] = []
-
-    async def notebook() -> distexpand.JobResult:
-        job = distexpand.submit(BLOCKS, str(output), address=address, models={"a": model}, shard_size=5000)
-        return job.wait(progress=told.append)
-
-    result = asyncio.run(notebook())
-    assert tree(output) == expected
-    assert result.made
-    assert (told[-1].share, told[-1].shards_done) == (1, told[-1].shards)
-    job = distexpand.find_job(result.id)
-    assert (job.address, job.output) == (address, str(output))
-    status = job.status()
-    assert (status.status, status.over, status.exit_code) == ("SUCCEEDED", True, 0)
-    assert '"event":"ended"' in job.logs()
-    again = distexpand.submit(BLOCKS, str(output), models={"a": str(model)}, shard_size="5000B")
-    assert not again.wait().made
+    _runs(client, MADE, recipe, model, tmp_path / "out")
+    assert tree(tmp_path / "out") == expected
 
 
-def test_a_job_is_stopped_and_waiting_for_it_says_so(address: str, tmp_path: Path) -> None:
+def test_a_job_is_stopped_and_waiting_for_it_says_so(client: Client, tmp_path: Path) -> None:
     wide = small_model(tmp_path / "a", shard_size=10**9, **WIDE)
-    output = str(tmp_path / "out")
-    job = distexpand.submit(
-        LONG, output, address=address, models={"a": wide}, shard_size="10MB", per_node=1, threads=1
-    )
-    assert not job.status().over
-    assert job.stop().status == "STOPPED"
-    with pytest.raises(distexpand.InterruptedRunError, match="was stopped"):
-        job.wait()
+    _runs(client, STOPPED, wide, tmp_path / "out")
 
 
-def test_what_fails_on_the_cluster_is_raised_here(address: str, model: Path, tmp_path: Path) -> None:
-    beyond = {"model": "a", "layer_map": [[0, 99]]}
-    with pytest.raises(distexpand.RecipeError, match="99"):
-        distexpand.submit(beyond, str(tmp_path / "out"), address=address, models={"a": model}).wait()
-
-
-def test_a_kept_plan_and_an_unknown_job_are_refused(address: str, model: Path, tmp_path: Path) -> None:
-    distexpand.save_plan(distexpand.plan(BLOCKS, models={"a": model}), tmp_path / "kept.plan")
-    with pytest.raises(distexpand.UsageError, match="a saved plan can't be submitted"):
-        distexpand.submit(tmp_path / "kept.plan", str(tmp_path / "out"), address=address)
-    with pytest.raises(distexpand.DistexpandError, match="no such job|doesn't know|knows no"):
-        distexpand.find_job("distexpand-0000000000000000-1", address=address)
+def test_what_can_t_be_done_is_raised_here(client: Client, model: Path, tmp_path: Path) -> None:
+    _runs(client, REFUSED, model, tmp_path)

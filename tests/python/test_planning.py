@@ -43,7 +43,7 @@ def test_a_path_in_data_is_a_model(model: Path) -> None:
 
 def test_a_plan_is_shown_in_a_line_and_printed_as_a_report(model: Path) -> None:
     planned = distexpand.plan(BLOCKS, models={"a": model}, shard_size=5000)
-    line = f"<PlannedExpansion: 4 to 6 layers, {planned.plan.parameters / 1000:.1f}K parameters, "
+    line = "<PlannedExpansion: 4 to 6 layers, 13K parameters, "
     assert repr(planned).startswith(line)
     assert "\n" not in repr(planned)
     assert "2 identity blocks, 2 new" in str(planned)
@@ -64,9 +64,7 @@ def test_an_error_shows_its_hint(model: Path, recipe: Path) -> None:
         distexpand.plan(BLOCKS, models={"b": model})
     assert str(raised.value) == f"{raised.value.message}\n{raised.value.hint}"
     assert raised.value.hint.startswith("It names a.")
-    with pytest.raises(
-        distexpand.UsageError, match=rf"(?s)can't read the recipe.*Did you mean .*{recipe.name}"
-    ):
+    with pytest.raises(distexpand.UsageError, match=r"(?s)can't read the recipe.*Did you mean .*recipe\.yml"):
         distexpand.plan(recipe.with_name("recipy.yml"))
 
 

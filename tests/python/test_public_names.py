@@ -52,8 +52,8 @@ def test_importing_has_no_side_effects() -> None:
     program = (
         "import os, signal, sys, threading, warnings\n"
         "def state():\n"
-        "    return (dict(os.environ), os.getcwd(), signal.getsignal(signal.SIGINT), threading.active_count(),\n"
-        "            list(warnings.filters), sys.excepthook, sys.getrecursionlimit())\n"
+        "    return (dict(os.environ), os.getcwd(), signal.getsignal(signal.SIGINT), sys.excepthook,\n"
+        "            threading.active_count(), list(warnings.filters), sys.getrecursionlimit())\n"
         "before, known = state(), set(sys.modules)\n"
         "import distexpand\n"
         "assert state() == before\n"

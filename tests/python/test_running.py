@@ -101,7 +101,7 @@ def test_what_the_callers_function_raises_ends_the_run_and_a_resume_goes_on(
 
 def test_an_event_stops_a_run_from_another_thread(recipe: Path, model: Path, tmp_path: Path) -> None:
     stop = threading.Event()
-    with pytest.raises(distexpand.InterruptedRunError, match="(?s)interrupted.*resume"):
+    with pytest.raises(distexpand.InterruptedRunError, match=r"(?s)interrupted.*resume"):
         _run(recipe, tmp_path / "out", model, stop=stop, progress=lambda p: p.shards_done and stop.set())
     assert _run(recipe, tmp_path / "out", model, resume=True).made
 
@@ -138,9 +138,7 @@ def test_an_interrupt_ends_a_run_cleanly_with_python_s_own_exception(tmp_path: P
 
 
 def test_runs_in_many_threads_are_those_of_one(tmp_path: Path) -> None:
-    pytest.importorskip("torch", reason="needs pip install 'distexpand[torch]'")
-    import torch
-
+    torch = pytest.importorskip("torch", reason="needs pip install 'distexpand[torch]'")
     model = small_model(tmp_path / "a")
     recipes = {
         f"{factor}-{times}": {
