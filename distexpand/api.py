@@ -31,6 +31,7 @@ from distexpand.pauses import pausing
 from distexpand.planning.adapter_tokenizer import lint_adapter_tokenizers
 from distexpand.planning.build import build_plan
 from distexpand.planning.check import check_plan
+from distexpand.planning.codec import plan_digest
 from distexpand.planning.layout import Layout
 from distexpand.planning.lint import lint_sources
 from distexpand.planning.model import Plan, TextFile
@@ -47,7 +48,9 @@ from distexpand.recipe.parse import parse_recipe
 from distexpand.recipe.render import canonical_yaml
 from distexpand.report.inspection import Inspection
 from distexpand.report.model_card import model_card, short_name
+from distexpand.report.plan_report import PlanReport, report_text
 from distexpand.report.progress import NoProgress
+from distexpand.report.sizes import bytes_text, count_text, plural
 from distexpand.report.summary import PlanSummary, summarise
 from distexpand.runner.local import DEFAULT_THREADS, MOST_TOGETHER_BYTES, run_local
 from distexpand.runner.outputs import open_output
@@ -81,18 +84,43 @@ CARD_NAME = "README.md"
 NEEDS_TORCH = "needs-torch"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class PlannedExpansion:
     """A plan with what was noticed on the way.
 
     `layers_before` is the base model's layer count, `remapped_keys` the config's
-    per-layer lists that were remapped.
+    per-layer lists that were remapped. Printed, it is the report of `distexpand plan`; its
+    `repr` is one line, where a dataclass's would list every operation.
     """
 
     plan: Plan
     findings: tuple[Finding, ...]
     layers_before: int
     remapped_keys: tuple[str, ...]
+
+    @property
+    def digest(self) -> str:
+        """The plan's digest, which the manifest of its output names: the same wherever the sources lie."""
+        return plan_digest(self.plan)
+
+    def summary(self, *, output: Output | None = None, threads: int = DEFAULT_THREADS) -> PlanSummary:
+        """Return the plan's figures, with disk and memory on this machine; looks at the sources' places.
+
+        Raises:
+            StorageError: a source can't be reached any more.
+        """
+        return summarise_plan(self, output=output, threads=threads)
+
+    def __repr__(self) -> str:
+        plan = self.plan
+        return (
+            f"<PlannedExpansion: {self.layers_before} to {plural(len(plan.layers), 'layer')}, "
+            f"{count_text(plan.parameters)} parameters, "
+            f"{bytes_text(sum(shard.size for shard in plan.shards))} in {plural(len(plan.shards), 'shard')}>"
+        )
+
+    def __str__(self) -> str:
+        return report_text(PlanReport(summary=self.summary(), plan=self.plan))
 
 
 def plan_expansion(
@@ -246,7 +274,7 @@ def run_plan(
     progress: ProgressSink | None = None,
     clone: bool = True,
     tell: Callable[[str], None] = lambda _: None,
-) -> None:
+) -> bool:
     """Execute a plan here and finish the output.
 
     Args:
@@ -258,6 +286,9 @@ def run_plan(
         progress: told of bytes and shards as they are done.
         clone: whether the output may share blocks with its sources, where the file system can.
         tell: takes in words how the bytes move.
+
+    Returns:
+        Whether there was anything to do; not if the output was finished.
 
     Raises:
         DistexpandError: what went wrong; finished shards stay for a resume.
@@ -271,7 +302,7 @@ def run_plan(
         check_sources(plan, readers)
         with open_output(plan, output, readers, mode=mode, clone=clone, tell=tell) as opened:
             if opened.outlet.finished:
-                return
+                return False
             opened.outlet.hold_sources(source_stamps(plan, readers))
             opened.check_room()
             run_local(
@@ -284,6 +315,7 @@ def run_plan(
                 progress=progress,
             )
             opened.outlet.publish(read_side_files(plan, readers))
+            return True
 
 
 def run_plan_on_cluster(

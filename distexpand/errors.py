@@ -22,6 +22,10 @@ class DistexpandError(Exception):
         self.message = message
         self.hint = hint
 
+    def __str__(self) -> str:
+        """Return the message and, on a line of its own, the hint: what a traceback and a notebook show."""
+        return f"{self.message}\n{self.hint}" if self.hint else self.message
+
     def __reduce__(self) -> tuple[object, ...]:
         return (_rebuild, (type(self), self.message, self.hint))
 

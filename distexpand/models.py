@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from distexpand.api import plan_again, plan_expansion
 from distexpand.errors import UsageError
 from distexpand.intake.locate import locate
+from distexpand.intake.recipe_text import RecipeLike, recipe_text
 from distexpand.recipe.canonical import ModelRef
 from distexpand.running.exactness import base_model, only_adds_identities
 from distexpand.running.libraries import require_running
@@ -29,7 +30,7 @@ _RECIPE_SUFFIXES = frozenset({".yml", ".yaml", ".json"})
 
 
 def load_virtual(
-    recipe: str | Path,
+    recipe: RecipeLike,
     *,
     places: Mapping[str, str] | None = None,
     dtype: str = "auto",
@@ -43,7 +44,7 @@ def load_virtual(
     lives. Changing a shared parameter changes every copy; write the model out to train it.
 
     Args:
-        recipe: its text, or the path of its file.
+        recipe: its text, the path of its file, or its content as a mapping.
         places: path or address by model name; the empty name gives the model of a recipe that names none.
         dtype: as `from_pretrained` takes it; another dtype than the stored one takes memory of its own.
         trust_remote_code: whether code that came with the model may run.
@@ -58,22 +59,10 @@ def load_virtual(
     require_running()
     from distexpand.running.virtual import materialise  # noqa: PLC0415  # brings torch
 
-    text, origin = _recipe_text(recipe)
-    plan = plan_expansion(text, origin=origin, places=places).plan
-    with planned_model(plan, origin=origin) as runnable:
+    given = recipe_text(recipe)
+    plan = plan_expansion(given.text, origin=given.origin, places=places).plan
+    with planned_model(plan, origin=given.origin) as runnable:
         return materialise(runnable, trust_remote_code=trust_remote_code, dtype=dtype, **options)
-
-
-def _recipe_text(recipe: str | Path) -> tuple[str, str]:
-    """Return a recipe's text and what to call it; a text of one line may be a file's name."""
-    if isinstance(recipe, str) and ("\n" in recipe or recipe.lstrip().startswith("{")):
-        return recipe, "recipe"
-    try:
-        return Path(recipe).read_text(encoding="utf-8"), str(recipe)
-    except OSError as error:
-        raise UsageError(f"{recipe}: can't read the recipe: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{recipe}: not UTF-8 text (byte {error.start})") from None
 
 
 def evaluate(
@@ -106,8 +95,9 @@ def evaluate(
 
 def _runnable(model: str, places: Mapping[str, str]) -> AbstractContextManager[Runnable]:
     if Path(model).is_file() or Path(model).suffix in _RECIPE_SUFFIXES:
-        text, origin = _recipe_text(Path(model))
-        return planned_model(plan_expansion(text, origin=origin, places=places).plan, origin=model)
+        given = recipe_text(Path(model))
+        plan = plan_expansion(given.text, origin=given.origin, places=places).plan
+        return planned_model(plan, origin=model)
     try:
         return stored_model(locate(ModelRef(name=model), places), origin=model)
     except UsageError as error:

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 import click
 
 from distexpand.cli.options import Command
-from distexpand.errors import UsageError
 
 if TYPE_CHECKING:
     from distexpand.jobs.ray_client import BoundedClient
@@ -27,12 +26,6 @@ def connected_client(address: str | None) -> "BoundedClient":
     Raises:
         DistexpandError: no address, or the cluster can't be reached.
     """
-    from distexpand.jobs.connection import connect, default_address
+    from distexpand.jobs.connection import connect_to
 
-    found = address or default_address()
-    if not found:
-        raise UsageError(
-            "which cluster? neither --address nor RAY_API_SERVER_ADDRESS or RAY_ADDRESS is given",
-            hint="Give the address of the head's dashboard: --address http://HEAD:8265",
-        )
-    return connect(found)
+    return connect_to(address)

@@ -22,6 +22,7 @@ from distexpand.cli.jobs_command import jobs_command
 from distexpand.cli.messages import discard_output, show_error
 from distexpand.cli.plan_command import plan_command
 from distexpand.cli.run_command import run_command
+from distexpand.cli.schema_command import schema_command
 from distexpand.cli.submit_command import submit_command
 from distexpand.cli.trainable_command import trainable_command
 from distexpand.cli.verify_command import verify_command
@@ -47,6 +48,7 @@ for _command in (
     unpack_command,
     inspect_command,
     init_command,
+    schema_command,
     trainable_command,
     adapter_command,
     demo_command,

@@ -29,21 +29,10 @@ class Place(click.ParamType["Output"]):
         Raises:
             UsageError: an address of no known kind, or one that can only be read.
         """
-        from distexpand.storage.address import WEB, Address, parse_address
+        from distexpand.runner.place import parse_output
+        from distexpand.storage.address import Address
 
-        if isinstance(value, Path | Address):
-            return value
-        address = parse_address(str(value))
-        if address is None:
-            return Path(str(value))
-        if address.scheme == "file":
-            return Path(address.path)
-        if address.scheme in WEB:
-            raise UsageError(
-                f"{address}: a web server can't be written to",
-                hint="Write to a directory, a bucket (s3://, gs://, az://) or the Hub (hf://OWNER/NAME).",
-            )
-        return address
+        return value if isinstance(value, Path | Address) else parse_output(str(value))
 
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from distexpand.cli.load_check import checked_load
 from distexpand.cli.messages import print_json, refuse_findings
 from distexpand.cli.options import (
     cluster_cost_options,
@@ -65,8 +64,9 @@ def plan_command(
     """Show what RECIPE would make: layers, sizes, memory, disk, problems. Reads no weight."""
     from distexpand.api import summarise_plan
     from distexpand.cli.cost_options import cost_of, cost_question
-    from distexpand.cli.saved_plan import save_plan
     from distexpand.planning.codec import plan_digest
+    from distexpand.python.load_check import checked_load
+    from distexpand.python.saved_plan import save_plan
 
     question = cost_question(nodes, per_node, network, storage, threads=threads)
     planned = planned_expansion(recipe, models, shard_size, layout)

@@ -37,8 +37,8 @@ def planned_expansion(
         DistexpandError: it can't be read, planned, or goes without these options.
     """
     from distexpand.api import plan_expansion
-    from distexpand.cli.saved_plan import decode_saved, is_saved_plan
     from distexpand.planning.layout import Layout
+    from distexpand.python.saved_plan import decode_saved, is_saved_plan
 
     if not isinstance(recipe, WrittenRecipe):
         raw, origin = _read(recipe)
@@ -70,7 +70,7 @@ def recipe_text(recipe: str, *, refusal: tuple[str, str] = _NOT_SUBMITTED) -> tu
     Raises:
         UsageError: it can't be read, or is a saved plan.
     """
-    from distexpand.cli.saved_plan import is_saved_plan
+    from distexpand.python.saved_plan import is_saved_plan
 
     raw, origin = _read(recipe)
     if is_saved_plan(raw):
@@ -84,14 +84,15 @@ def _read(recipe: str) -> tuple[bytes, str]:
     name = "standard input" if recipe == "-" else recipe
     if recipe == "-" and sys.stdin is None:
         raise UsageError(f"{name}: can't read the recipe: it is closed")
+    from distexpand.intake.recipe_text import unreadable_recipe
+
     try:
         return sys.stdin.buffer.read() if recipe == "-" else Path(recipe).read_bytes(), name
     except OSError as error:
-        raise UsageError(f"{name}: can't read the recipe: {error.strerror}") from None
+        raise unreadable_recipe(name, error) from None
 
 
 def _text(raw: bytes, origin: str) -> str:
-    try:
-        return raw.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{origin}: not UTF-8 text (byte {error.start})") from None
+    from distexpand.intake.recipe_text import decode_recipe
+
+    return decode_recipe(raw, origin=origin)

@@ -11,7 +11,6 @@ import click
 
 from distexpand.cli.attempt_options import attempt_options, cluster_options
 from distexpand.cli.interruption import how_to_resume
-from distexpand.cli.load_check import checked_load, wanted
 from distexpand.cli.messages import print_json, refuse_findings, say, show_findings, show_report
 from distexpand.cli.options import (
     json_option,
@@ -97,6 +96,7 @@ def run_command(
     the Hub (hf://OWNER/NAME), which is made, private, if it isn't there.
     """
     from distexpand.api import summarise_plan
+    from distexpand.python.load_check import checked_load, wanted
 
     limits: dict[str, int | None] = {
         "per_node": per_node,

@@ -88,17 +88,12 @@ def _judge(out: "Output", report: "VerifyReport", *, quiet: bool) -> None:
     """
     from distexpand.report.glyphs import UNICODE, printable
     from distexpand.report.sizes import bytes_text, plural
+    from distexpand.verifying.report import require_ok
 
     if not quiet:
         for note in report.notes:
             say(f"note: {note}")
-    if not report.ok:
-        first = report.differences[0]
-        where = f"{first.file}: {first.tensor}" if first.tensor else first.file
-        raise VerificationError(
-            f"{out}: {where}: {first.message}",
-            hint=f"{plural(len(report.differences), 'difference')} in all; --json lists them.",
-        )
+    require_ok(report, out)
     if not quiet:
         counts = [plural(report.layers, "layer"), plural(report.tensors, "tensor")]
         if report.unrecorded and "sources" not in report.checks:

@@ -9,6 +9,7 @@ would otherwise tell whether a vector instruction or the loop for the rest had
 made it.
 """
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -26,6 +27,11 @@ STAGED_ELEMENTS = 1 << 18
 
 Without any the whole input is one call: each costs microseconds, in which threads wait for each other.
 """
+
+_holding = threading.Lock()
+_held: list[int] = []
+"""The caller's number of torch's threads, once for each run of this process that needs one; it is restored
+when the last of them ends."""
 
 
 def needs_torch(plan: Plan) -> bool:
@@ -69,12 +75,19 @@ def _single_threaded(*, needed: bool) -> Iterator[None]:
         yield
         return
     torch = require_torch()
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
+    with _holding:
+        if not _held:
+            _held.append(torch.get_num_threads())
+            torch.set_num_threads(1)
+        else:
+            _held.append(_held[0])
     try:
         yield
     finally:
-        torch.set_num_threads(before)
+        with _holding:
+            before = _held.pop()
+            if not _held:
+                torch.set_num_threads(before)
 
 
 def apply_transform(

@@ -66,6 +66,22 @@ def require_ray() -> None:
         )
 
 
+def connect_to(address: str | None) -> "BoundedClient":
+    """Return a client of the cluster at an address, or of the one that the environment names.
+
+    Raises:
+        UsageError: there is no address at all.
+        DistexpandError: as `connect`.
+    """
+    found = address or default_address()
+    if not found:
+        raise UsageError(
+            "which cluster? neither --address nor RAY_API_SERVER_ADDRESS or RAY_ADDRESS is given",
+            hint="Give the address of the head's dashboard: --address http://HEAD:8265",
+        )
+    return connect(found)
+
+
 def connect(address: str) -> "BoundedClient":
     """Return a client of the Jobs API that answers.
 

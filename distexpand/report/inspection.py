@@ -39,6 +39,9 @@ class Inspection:
     attributes: tuple[Attribute, ...]
     notes: tuple[str, ...]
 
+    def __str__(self) -> str:
+        return inspection_text(self)
+
 
 def inspection_text(found: Inspection) -> str:
     """Return an inspection in words."""

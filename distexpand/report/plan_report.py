@@ -3,6 +3,7 @@
 Ends with the warnings, because the last lines are those that are read.
 """
 
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -20,6 +21,7 @@ from distexpand.report.layer_colours import LayerPicture
 from distexpand.report.sizes import bytes_text, count_text, number_text, plural, share_text
 from distexpand.report.summary import PlanSummary, ShardFigures
 
+_WIDTH = 100
 _MOST_SHARDS = 5
 _SHARDS_AT_START = 3
 
@@ -48,6 +50,14 @@ class PlanReport:
 def plan_report(summary: PlanSummary, plan: Plan) -> PlanReport:
     """Return the report of a plan for a terminal."""
     return PlanReport(summary=summary, plan=plan)
+
+
+def report_text(report: PlanReport) -> str:
+    """Return the report as plain text."""
+    console = Console(file=io.StringIO(), width=_WIDTH, color_system=None)
+    with console.capture() as captured:
+        console.print(report)
+    return captured.get()
 
 
 def figures_table(summary: PlanSummary, glyphs: Glyphs) -> Table:

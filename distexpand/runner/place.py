@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
+from distexpand.errors import UsageError
 from distexpand.planning.model import Plan
-from distexpand.storage.address import Address
+from distexpand.storage.address import FILE, WEB, Address, parse_address
 from distexpand.storage.local import LocalSource
 from distexpand.storage.opening import open_store
 from distexpand.storage.ranges import SourceStore
@@ -26,3 +27,22 @@ def staged_bytes(plan: Plan, output: Address) -> int:
     if is_streamed(output.scheme):
         return 0
     return sum(sorted((shard.size for shard in plan.shards), reverse=True)[:STAGED_SHARDS])
+
+
+def parse_output(text: str) -> Output:
+    """Return the path or the address that a text names.
+
+    Raises:
+        UsageError: an address of no known kind, or one that can only be read.
+    """
+    address = parse_address(text)
+    if address is None:
+        return Path(text)
+    if address.scheme == FILE:
+        return Path(address.path)
+    if address.scheme in WEB:
+        raise UsageError(
+            f"{address}: a web server can't be written to",
+            hint="Write to a directory, a bucket (s3://, gs://, az://) or the Hub (hf://OWNER/NAME).",
+        )
+    return address

@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from distexpand.errors import DistexpandError
+from distexpand.errors import DistexpandError, VerificationError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +44,24 @@ class VerifyReport:
     def to_json(self) -> dict[str, Any]:
         """Return the report for `--json`."""
         return {"ok": self.ok, **asdict(self)}
+
+
+def require_ok(report: VerifyReport, output: object) -> None:
+    """Raise what was found.
+
+    Raises:
+        VerificationError: something differs.
+    """
+    if report.ok:
+        return
+    first = report.differences[0]
+    where = f"{first.file}: {first.tensor}" if first.tensor else first.file
+    count = len(report.differences)
+    raise VerificationError(
+        f"{output}: {where}: {first.message}" if where else f"{output}: {first.message}",
+        hint=f"{count} {'difference' if count == 1 else 'differences'} in all; "
+        "`distexpand verify OUT --json` lists them.",
+    )
 
 
 def reason(error: DistexpandError, location: str, file: str) -> str:

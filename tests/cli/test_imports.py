@@ -29,6 +29,7 @@ def _run(program: str) -> None:
         "import distexpand.api",
         "import distexpand.models",
         "import distexpand.training",
+        "from distexpand import Job, Progress, RunResult, inspect, plan, run, submit, verify",
         "from distexpand import load_virtual, freeze_original, drop_new_layers",
         "from distexpand.cli.main import run_cli; run_cli(['--help'])",
         "from distexpand.cli.main import run_cli; run_cli(['run', '--help'])",

@@ -10,9 +10,9 @@ pytest.importorskip("torch", reason="needs pip install 'distexpand[load]'")
 pytest.importorskip("transformers", reason="needs pip install 'distexpand[load]'")
 
 from distexpand.api import check_load, plan_expansion, planned_from
-from distexpand.cli.saved_plan import save_plan
 from distexpand.errors import LoadCheckError
 from distexpand.planning.model import Plan
+from distexpand.python.saved_plan import save_plan
 from tests.cli.calls import Cli
 from tests.proof.doctored import STACK, prove_here, with_config, without_shard_of
 from tests.support.architectures import write_tiny

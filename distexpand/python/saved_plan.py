@@ -24,18 +24,19 @@ _START = b'{"distexpand_plan": '
 _VERSION = 1
 
 
-def save_plan(planned: PlannedExpansion, path: Path) -> None:
+def save_plan(planned: PlannedExpansion, path: str | os.PathLike[str]) -> None:
     """Write a plan to a file, whole or not at all; replaces only a saved plan.
 
     Raises:
         UsageError: the file exists and is something else.
         StorageError: it can't be written.
     """
+    path = Path(path)
     attempt = path.with_name(f".{secrets.token_hex(8)}.plan")
     try:
         if path.exists() and not _holds_plan(path):
             raise UsageError(
-                f"--save {path}: exists and isn't a saved plan", hint="Give another name, or remove it."
+                f"{path}: exists and isn't a saved plan", hint="Give another name, or remove it."
             )
         try:
             attempt.write_bytes(encode_saved(planned))

@@ -1,0 +1,66 @@
+"""What callers hand over, as the stages take it: places, sizes, layouts and outputs."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from distexpand.closeness import did_you_mean
+from distexpand.errors import UsageError
+from distexpand.planning.layout import Layout
+from distexpand.planning.pack import DEFAULT_SHARD_SIZE
+from distexpand.report.sizes import parse_bytes
+from distexpand.runner.place import Output, parse_output
+
+Place: TypeAlias = str | os.PathLike[str]
+"""A path, or an address such as `s3://bucket/model` and `hf://owner/name@revision`."""
+
+LayoutName: TypeAlias = Literal["layers", "by-source"]
+
+
+def places_of(model: Place | None, models: Mapping[str, Place] | None) -> dict[str, str]:
+    """Return place by model name; the empty name has the place of the model of a recipe that names none."""
+    places = {name: os.fspath(place) for name, place in (models or {}).items()}
+    return places if model is None else {**places, "": os.fspath(model)}
+
+
+def shard_bytes(shard_size: int | str | None) -> int:
+    """Return the bytes of tensor data per shard.
+
+    Raises:
+        UsageError: it isn't a size.
+    """
+    if shard_size is None:
+        return DEFAULT_SHARD_SIZE
+    size = shard_size if isinstance(shard_size, int) else parse_bytes(shard_size)
+    if size is None or isinstance(size, bool) or size < 1:
+        raise UsageError(
+            f"shard_size {shard_size!r} is not a size", hint="Give bytes, or a text such as 5GB or 500MB."
+        )
+    return size
+
+
+def layout_of(layout: str | None) -> Layout:
+    """Return the layout of a name.
+
+    Raises:
+        UsageError: there is no such layout.
+    """
+    names = [known.value for known in Layout]
+    if layout is None:
+        return Layout.LAYERS
+    if layout not in names:
+        raise UsageError(
+            f"layout {layout!r}: expected {' or '.join(names)}", hint=did_you_mean(str(layout), names)
+        )
+    return Layout(layout)
+
+
+def output_of(output: Place) -> Output:
+    """Return an output's place.
+
+    Raises:
+        UsageError: an address of no known kind, or one that can only be read.
+    """
+    place = output if isinstance(output, Path) else parse_output(os.fspath(output))
+    return place.expanduser() if isinstance(place, Path) else place
