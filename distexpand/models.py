@@ -100,9 +100,10 @@ def _runnable(model: str, places: Mapping[str, str]) -> AbstractContextManager[R
         return planned_model(plan, origin=model)
     try:
         return stored_model(locate(ModelRef(name=model), places), origin=model)
-    except UsageError as error:
+    except UsageError:
         raise UsageError(
-            f"{model}: neither a recipe's file nor a model: {error.message}", hint=error.hint
+            f"{model}: neither a recipe's file nor a model's directory",
+            hint="Give a recipe's file, or a model's directory, address or name on the Hub.",
         ) from None
 
 

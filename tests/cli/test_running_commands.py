@@ -71,7 +71,7 @@ def test_a_text_that_is_none_is_named(tmp_path: Path, cli: Cli, content: bytes |
 def test_a_model_that_isnt_there_is_named(tmp_path: Path, cli: Cli, text: Path) -> None:
     done = cli("eval", tmp_path / "nothing", "--text", text)
     assert done.code == 2
-    assert f"{tmp_path / 'nothing'}: can't read the recipe: No such file" in done.err
+    assert f"{tmp_path / 'nothing'}: neither a recipe's file nor a model's directory" in done.err
 
 
 def test_a_device_that_isnt_there_is_named(tmp_path: Path, cli: Cli, text: Path) -> None:
