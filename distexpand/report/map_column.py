@@ -79,6 +79,7 @@ def _block(parent: Element, layer: MapLayer, place: Frame) -> Element:
 def _make_option(block: Element, layer: MapLayer, place: Frame, *, run: int) -> None:
     block.attrib |= {"role": "option", "aria-selected": "false", "tabindex": "-1" if layer.number else "0"}
     block.set("data-run", str(run))
+    block.set("data-source", f"{layer.model}:{layer.origin.layer}")
     ties = [tie_path(place.columns[model], source, place, layer.number) for model, source in layer.sources]
     block.set("data-tie", "".join(ties))
 
@@ -105,10 +106,9 @@ def _draw_label(parent: Element, run: LayerRun, shown: LayerMap, place: Frame) -
     width = len(label) * _LETTER_WIDTH + 6
     if height < LABEL_HEIGHT or width > place.right - place.x:
         return
-    if run.repeats:
-        chip = LABEL_HEIGHT + 2 if height >= LABEL_HEIGHT + 2 else height
-        model = shown.layers[run.start].model
-        rect(parent, middle - width / 2, y - chip / 2, width, chip, hue_class(model), rx=2)
+    chip = min(LABEL_HEIGHT + 2, height)
+    hue = hue_class(shown.layers[run.start].model)
+    rect(parent, middle - width / 2, y - chip / 2, width, chip, hue, rx=2)
     text(parent, middle, y + _BASE_LINE, label, "dx-over dx-strong", "middle")
 
 
@@ -117,7 +117,8 @@ def _numbered(shown: LayerMap, place: Frame) -> Iterator[tuple[LayerRun, float]]
     free = {True: 0.0, False: 0.0}
     for run in shown.runs:
         left = place.columns[shown.layers[run.start].model].left
-        y = place.at(run.start) + min(place.layer_height / 2, 5.5) + _BASE_LINE
+        height = len(run.origins) * place.layer_height
+        y = place.at(run.start) + min(height / 2, 5.5) + _BASE_LINE
         lone_block = run.identity and len(run.origins) == 1 and place.layer_height < LABEL_HEIGHT
         if y >= free[left] and not lone_block:
             free[left] = y + LABEL_HEIGHT

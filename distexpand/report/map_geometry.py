@@ -96,7 +96,7 @@ class Frame:
 def frame(shown: LayerMap, *, top: float) -> Frame:
     """Return where everything of a map with at least one layer stands, with the stack from `top` on."""
     two_sides = len(shown.models) > 1
-    x, right = (142.0, 224.0) if two_sides else (158.0, 256.0)
+    x, right = (142.0, 224.0) if two_sides else (186.0, 296.0)
     count = len(shown.layers)
     height = max(min(_STACK_HEIGHT / count, _HIGHEST), _LOWEST)
     columns = _columns(shown.models, top, height * count, two_sides=two_sides)

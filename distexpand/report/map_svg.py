@@ -19,7 +19,7 @@ from distexpand.report.map_words import run_label, run_range, run_words
 SVG_MARK = "<!-- layer map made by distexpand -->"
 """By which an own picture is told from a stranger's."""
 
-_SHOWN_WIDTH = 552
+_ZOOM = 1.5
 _MOST_RUNS = 40
 
 
@@ -28,21 +28,20 @@ def map_svg(shown: LayerMap) -> str:
     root = _drawn(shown, interactive=False)
     root.attrib |= {
         "xmlns": "http://www.w3.org/2000/svg",
-        "width": str(_SHOWN_WIDTH),
         "role": "img",
         "aria-label": f"Layer map: {shown.title}",
     }
     description = Element("desc")
     description.text = picture_description(shown)
     root.insert(0, description)
-    return f"{SVG_MARK}\n{_text(root)}\n"
+    return f"{SVG_MARK}\n{tostring(root, encoding='unicode')}\n"
 
 
-def map_svg_inline(shown: LayerMap) -> str:
+def map_element(shown: LayerMap) -> Element:
     """Return the picture for a page with a script: its layers are a list that keys walk through."""
     root = _drawn(shown, interactive=True)
     root.attrib |= {"class": "dx-map", "role": "group", "aria-label": "Layer map"}
-    return _text(root)
+    return root
 
 
 def picture_description(shown: LayerMap) -> str:
@@ -69,6 +68,7 @@ def _drawn(shown: LayerMap, *, interactive: bool) -> Element:
         bottom = 32.0
     ground.set("height", f"{bottom:.0f}")
     root.set("viewBox", f"0 0 {WIDTH:.0f} {bottom:.0f}")
+    root.attrib |= {"width": f"{_ZOOM * WIDTH:.0f}", "height": f"{_ZOOM * bottom:.0f}"}
     return root
 
 
@@ -100,6 +100,3 @@ def _hatch_pattern(root: Element) -> None:
     pattern = shape(definitions, "pattern", size | more)
     rect(pattern, 0, 0, 2, 5, "dx-stripe")
 
-
-def _text(root: Element) -> str:
-    return tostring(root, encoding="unicode")
