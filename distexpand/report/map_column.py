@@ -34,7 +34,7 @@ def draw_layers(parent: Element, shown: LayerMap, place: Frame, *, interactive: 
     for number, run in enumerate(shown.runs):
         for layer in shown.layers[run.start : run.stop]:
             block = _block(group, layer, place)
-            titled(block, "\n".join(layer_lines(layer, shown)))
+            titled(block, layer_lines(layer, shown))
             if interactive:
                 _make_option(block, layer, place, run=number)
     _hatch(parent, shown.layers, place)
@@ -47,7 +47,14 @@ def draw_labels(parent: Element, shown: LayerMap, place: Frame) -> None:
     for run in shown.runs:
         if run.start:
             y = place.at(run.start) - place.gap / 2
-            line = {"class": "dx-gap", "x1": place.x, "x2": place.right, "y1": y, "y2": y, "stroke-width": 1.2}
+            line = {
+                "class": "dx-gap",
+                "x1": place.x,
+                "x2": place.right,
+                "y1": y,
+                "y2": y,
+                "stroke-width": 1.2,
+            }
             shape(group, "line", line)
         _draw_label(group, run, shown, place)
     for run, y in _numbered(shown, place):
@@ -55,7 +62,7 @@ def draw_labels(parent: Element, shown: LayerMap, place: Frame) -> None:
         note = shown.notes.get(run.transforms)
         words = f"{run.start}" + (f" [{note}]" if note else "")
         x = place.edge + 4 if left else place.x - 4
-        text(group, x, y, words, "dx-halo", "" if left else "end")
+        text(group, (x, y), words, "dx-halo", "" if left else "end")
 
 
 def draw_outside(parent: Element, shown: LayerMap, place: Frame) -> None:
@@ -72,8 +79,8 @@ def _block(parent: Element, layer: MapLayer, place: Frame) -> Element:
     if layer.origin.identity:
         inset = min(0.5, height / 4)
         classes = f"dx-layer {ribbon_class(layer.model)} dx-identity"
-        return rect(parent, place.x + 0.5, y + inset, width - 1, height - 2 * inset, classes)
-    return rect(parent, place.x, y, width, height, f"dx-layer {hue_class(layer.model)}")
+        return rect(parent, (place.x + 0.5, y + inset, width - 1, height - 2 * inset), classes)
+    return rect(parent, (place.x, y, width, height), f"dx-layer {hue_class(layer.model)}")
 
 
 def _make_option(block: Element, layer: MapLayer, place: Frame, *, run: int) -> None:
@@ -92,7 +99,7 @@ def _hatch(parent: Element, layers: Sequence[MapLayer], place: Frame) -> None:
             height = len(stretch) * place.layer_height - place.gap
             width = place.right - place.x
             y = place.at(stretch[0].number)
-            rect(parent, place.x, y, width, height, "dx-mute", fill="url(#dx-hatch)")
+            rect(parent, (place.x, y, width, height), "dx-mute", fill="url(#dx-hatch)")
 
 
 def _draw_label(parent: Element, run: LayerRun, shown: LayerMap, place: Frame) -> None:
@@ -100,7 +107,7 @@ def _draw_label(parent: Element, run: LayerRun, shown: LayerMap, place: Frame) -
     middle, y = (place.x + place.right) / 2, place.at(run.start) + height / 2
     if run.identity:
         if height >= _MARK_ROOM:
-            text(parent, middle, y + _BASE_LINE, "=", "dx-text dx-strong", "middle")
+            text(parent, (middle, y + _BASE_LINE), "=", "dx-text dx-strong", "middle")
         return
     label = run_label(run, shown)
     width = len(label) * _LETTER_WIDTH + 6
@@ -108,8 +115,8 @@ def _draw_label(parent: Element, run: LayerRun, shown: LayerMap, place: Frame) -
         return
     chip = min(LABEL_HEIGHT + 2, height)
     hue = hue_class(shown.layers[run.start].model)
-    rect(parent, middle - width / 2, y - chip / 2, width, chip, hue, rx=2)
-    text(parent, middle, y + _BASE_LINE, label, "dx-over dx-strong", "middle")
+    rect(parent, (middle - width / 2, y - chip / 2, width, chip), hue, rx=2)
+    text(parent, (middle, y + _BASE_LINE), label, "dx-over dx-strong", "middle")
 
 
 def _numbered(shown: LayerMap, place: Frame) -> Iterator[tuple[LayerRun, float]]:
@@ -138,7 +145,7 @@ def kind_bar(parent: Element, kind: int, x: float, y: float, height: float) -> N
     """Draw the mark of a layer type."""
     begin, width = _KIND_BARS[min(kind, len(_KIND_BARS) - 1)]
     if width:
-        rect(parent, x + begin, y, width, height, "dx-kind dx-mute")
+        rect(parent, (x + begin, y, width, height), "dx-kind dx-mute")
 
 
 def _box(
@@ -155,9 +162,9 @@ def _box(
     named = [shown.model_number(name) for name in largest.models]
     model = next((number for number in named if number is not None), None)
     classes = "dx-kind" if model is None else hue_class(model)
-    box = rect(parent, place.x, y, place.right - place.x, BOX_HEIGHT, classes, rx=3)
-    titled(box, "\n".join(outside_lines(tensors, before=before)))
+    box = rect(parent, (place.x, y, place.right - place.x, BOX_HEIGHT), classes, rx=3)
+    titled(box, outside_lines(tensors, before=before))
     letter = "" if model is None else f" {shown.models[model].letter}"
     words = outside_name(tensors, before=before) + letter
     middle = (place.x + place.right) / 2
-    text(parent, middle, y + BOX_HEIGHT / 2 + _BASE_LINE, words, "dx-over dx-mute", "middle")
+    text(parent, (middle, y + BOX_HEIGHT / 2 + _BASE_LINE), words, "dx-over dx-mute", "middle")

@@ -120,9 +120,7 @@ def _columns(
     return tuple(sorted(columns, key=lambda column: column.model))
 
 
-def _side(
-    models: list[tuple[int, MapModel]], y: float, height: float, *, left: bool
-) -> list[SourceColumn]:
+def _side(models: list[tuple[int, MapModel]], y: float, height: float, *, left: bool) -> list[SourceColumn]:
     """Return the columns of one side, one below the other, all layers of the same height."""
     gap = min(_MODEL_GAP, height / (2 * len(models))) if models else 0.0
     each = (height - gap * (len(models) - 1)) / max(sum(model.depth for _, model in models), 1)

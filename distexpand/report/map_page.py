@@ -119,9 +119,9 @@ def _times(parent: Element, bytes_moved: Moved) -> None:
     slowest, seconds = time_words(stage_seconds(bytes_moved, rates))
     result = node(part, "p")
     result.text = "At least "
-    node(result, "output", f"{duration_text(seconds)}, held up by {slowest}", id="time").tail = (
-        ". Nothing of what can be shared with the sources on one file system is moved."
-    )
+    node(
+        result, "output", f"{duration_text(seconds)}, held up by {slowest}", id="time"
+    ).tail = ". Nothing of what can be shared with the sources on one file system is moved."
 
 
 def _choice(form: Element, name: str, label: str) -> None:

@@ -24,14 +24,14 @@ def draw_columns(parent: Element, shown: LayerMap, place: Frame) -> None:
         model = shown.models[column.model]
         used = _used(shown, column.model)
         group = shape(parent, "g", {})
-        titled(group, f"{model.letter}: {model.name}\nlayers in use: {ranges_text(ranges(used))}")
+        titled(group, (f"{model.letter}: {model.name}", f"layers in use: {ranges_text(ranges(used))}"))
         outline = f"dx-track {ribbon_class(column.model)}"
-        rect(group, column.x + 0.5, column.y, column.width - 1, column.height, outline)
+        rect(group, (column.x + 0.5, column.y, column.width - 1, column.height), outline)
         for first, last in ranges(used):
             height = (last + 1 - first) * column.layer_height
-            rect(group, column.x, column.at(first), column.width, height, hue_class(column.model))
+            rect(group, (column.x, column.at(first), column.width, height), hue_class(column.model))
         middle = column.x + column.width / 2
-        text(parent, middle, column.y - 4, model.letter, "dx-text dx-strong", "middle")
+        text(parent, (middle, column.y - 4), model.letter, "dx-text dx-strong", "middle")
         _ticks(parent, column)
 
 
@@ -98,4 +98,4 @@ def _ticks(parent: Element, column: SourceColumn) -> None:
     x = column.x - 4 if column.left else column.x + column.width + 4
     for number in range(0, column.depth, step):
         y = column.at(number) + min(column.layer_height / 2, 6) + 3.5
-        text(parent, x, y, str(number), "dx-quiet", "end" if column.left else "")
+        text(parent, (x, y), str(number), "dx-quiet", "end" if column.left else "")

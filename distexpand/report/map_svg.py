@@ -7,13 +7,14 @@ a plan is made, and whose output changes from version to version.
 
 from xml.etree.ElementTree import Element, tostring
 
+from distexpand.report.glyphs import UNICODE, printable
 from distexpand.report.map_column import draw_labels, draw_layers, draw_outside
 from distexpand.report.map_geometry import BOX_HEIGHT, WIDTH, Frame, frame
 from distexpand.report.map_layers import LayerMap
 from distexpand.report.map_legend import draw_marks, draw_models
 from distexpand.report.map_palette import picture_css
 from distexpand.report.map_ribbons import draw_columns, draw_ribbons
-from distexpand.report.map_shapes import rect, shape, text, titled
+from distexpand.report.map_shapes import rect, shape, text
 from distexpand.report.map_words import run_label, run_range, run_words
 
 SVG_MARK = "<!-- layer map made by distexpand -->"
@@ -25,16 +26,19 @@ _MOST_RUNS = 40
 
 def map_svg(shown: LayerMap) -> str:
     """Return the picture as the text of an SVG file, with a description for those who don't see it."""
+    root = map_image(shown)
+    root.set("xmlns", "http://www.w3.org/2000/svg")
+    return f"{SVG_MARK}\n{tostring(root, encoding='unicode')}\n"
+
+
+def map_image(shown: LayerMap) -> Element:
+    """Return the picture for a document, as one image with a description."""
     root = _drawn(shown, interactive=False)
-    root.attrib |= {
-        "xmlns": "http://www.w3.org/2000/svg",
-        "role": "img",
-        "aria-label": f"Layer map: {shown.title}",
-    }
+    root.attrib |= {"role": "img", "aria-label": printable(f"Layer map: {shown.title}", UNICODE)}
     description = Element("desc")
     description.text = picture_description(shown)
     root.insert(0, description)
-    return f"{SVG_MARK}\n{tostring(root, encoding='unicode')}\n"
+    return root
 
 
 def map_element(shown: LayerMap) -> Element:
@@ -53,18 +57,18 @@ def picture_description(shown: LayerMap) -> str:
     if len(shown.runs) > _MOST_RUNS:
         runs.append(f"and {len(shown.runs) - _MOST_RUNS} more runs")
     models = ", ".join(f"{model.letter} is {model.name}" for model in shown.models)
-    return f"{shown.title}. {models}. {'; '.join(runs)}.".replace("\n", " ")
+    return printable(f"{shown.title}. {models}. {'; '.join(runs)}.", UNICODE)
 
 
 def _drawn(shown: LayerMap, *, interactive: bool) -> Element:
     root = Element("svg")
     shape(root, "style", {}).text = picture_css()
     _hatch_pattern(root)
-    ground = rect(root, 0.0, 0.0, WIDTH, 0.0, "dx-ground")
+    ground = rect(root, (0.0, 0.0, WIDTH, 0.0), "dx-ground")
     if shown.layers:
         bottom = _draw_stack(root, shown, interactive=interactive)
     else:
-        text(root, 8, 20, "no layers")
+        text(root, (8, 20), "no layers")
         bottom = 32.0
     ground.set("height", f"{bottom:.0f}")
     root.set("viewBox", f"0 0 {WIDTH:.0f} {bottom:.0f}")
@@ -90,7 +94,7 @@ def _draw_stack(root: Element, shown: LayerMap, *, interactive: bool) -> float:
 
 def _heading(root: Element, shown: LayerMap, place: Frame, top: float) -> None:
     words = f"output, {len(shown.layers)} layers"
-    text(root, (place.x + place.right) / 2, top - 6, words, "dx-text dx-strong", "middle")
+    text(root, ((place.x + place.right) / 2, top - 6), words, "dx-text dx-strong", "middle")
 
 
 def _hatch_pattern(root: Element) -> None:
@@ -98,5 +102,4 @@ def _hatch_pattern(root: Element) -> None:
     size: dict[str, str | float | int] = {"id": "dx-hatch", "width": 5, "height": 5}
     more = {"patternUnits": "userSpaceOnUse", "patternTransform": "rotate(45)"}
     pattern = shape(definitions, "pattern", size | more)
-    rect(pattern, 0, 0, 2, 5, "dx-stripe")
-
+    rect(pattern, (0, 0, 2, 5), "dx-stripe")

@@ -11,7 +11,7 @@ from distexpand.report.map_words import layer_mark, ranges_text, run_label, run_
 from distexpand.report.plan_report import Figure
 from distexpand.report.sizes import bytes_text, number_text, plural
 
-_MOST_OPEN = 60
+_MOST_OPEN = 24
 _BAR_WIDTH = 100
 
 

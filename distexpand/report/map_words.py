@@ -85,7 +85,9 @@ def outside_name(tensors: Sequence[OutsideTensor], *, before: bool) -> str:
 def outside_lines(tensors: Sequence[OutsideTensor], *, before: bool) -> tuple[str, ...]:
     """Return what is known of the tensors on one side of the stack, the first few by name."""
     total = bytes_text(sum(tensor.size for tensor in tensors))
-    heading = f"{outside_name(tensors, before=before).capitalize()}: {plural(len(tensors), 'tensor')}, {total}"
+    heading = (
+        f"{outside_name(tensors, before=before).capitalize()}: {plural(len(tensors), 'tensor')}, {total}"
+    )
     lines = [
         f"{_line(tensor.name)} from {_line(', '.join(tensor.models)) or 'no source'}"
         for tensor in tensors[:_MOST_NAMES]
