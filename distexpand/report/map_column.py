@@ -14,7 +14,7 @@ from distexpand.report.map_geometry import BOX_HEIGHT, LABEL_HEIGHT, Frame
 from distexpand.report.map_layers import LayerMap, MapLayer
 from distexpand.report.map_palette import hue_class, ribbon_class
 from distexpand.report.map_ribbons import tie_path
-from distexpand.report.map_shapes import rect, shape, text, titled
+from distexpand.report.map_shapes import Value, rect, shape, text, titled
 from distexpand.report.map_tensors import OutsideTensor
 from distexpand.report.map_words import layer_lines, outside_lines, outside_name, run_label
 
@@ -47,7 +47,7 @@ def draw_labels(parent: Element, shown: LayerMap, place: Frame) -> None:
     for run in shown.runs:
         if run.start:
             y = place.at(run.start) - place.gap / 2
-            line = {
+            line: dict[str, Value] = {
                 "class": "dx-gap",
                 "x1": place.x,
                 "x2": place.right,

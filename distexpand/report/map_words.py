@@ -19,7 +19,7 @@ _MOST_NAMES = 3
 def layer_lines(layer: MapLayer, shown: LayerMap) -> tuple[str, ...]:
     """Return what is known of an output layer, a fact a line."""
     lines = [f"Output layer {layer.number}", *source_lines(layer, shown)]
-    lines += [word.capitalize() for word in (layer_mark(layer), _line(layer.kind)) if word]
+    lines += [word[0].upper() + word[1:] for word in (layer_mark(layer), _line(layer.kind)) if word]
     lines += [_line(transform) for transform in layer.origin.transforms]
     if layer.shards:
         lines.append(f"{bytes_text(layer.size)} in {_shards(layer.shards, shown)}")
