@@ -6,7 +6,7 @@ layers keep theirs; rejected: handing `Plan` to what draws, where each picture
 would parse the shards' headers again for sizes.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -103,15 +103,23 @@ def layer_map(plan: Plan, *, title: str) -> LayerMap:
         kinds=_kinds(layers),
         before=tensors.before,
         after=tensors.after,
-        shards=tuple(
-            MapShard(
-                name=shard.name,
-                size=shard.size,
-                tensors=tensors.counts[number],
-                layers=tuple(ranges([layer.number for layer in layers if number in layer.shards])),
-            )
-            for number, shard in enumerate(plan.shards)
-        ),
+        shards=_shards(plan, tensors),
+    )
+
+
+def _shards(plan: Plan, tensors: PlanTensors) -> tuple[MapShard, ...]:
+    inside: dict[int, list[int]] = defaultdict(list)
+    for layer in sorted(tensors.shards):
+        for number in tensors.shards[layer]:
+            inside[number].append(layer)
+    return tuple(
+        MapShard(
+            name=shard.name,
+            size=shard.size,
+            tensors=tensors.counts[number],
+            layers=tuple(ranges(inside[number])),
+        )
+        for number, shard in enumerate(plan.shards)
     )
 
 

@@ -6,8 +6,9 @@ be part of the plan and of its digest. Names come from recipes and are foreign
 text: each is quoted for the place where it stands (YAML, a table, a code
 block).
 
-The layer map stands beside it as a file, since the Hub shows no picture that is part of
-the text; the same layers stand in the card as text, for readers without pictures.
+The layer map stands beside it as a file, since inside the text it would be fifty thousand
+characters that nobody can read; the layers are in the card as text, too, for readers
+without pictures.
 """
 
 import re

@@ -6,6 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.goliath import RECIPE, sparse_sources
+from benchmarks.measure import ROOT
 from distexpand.api import PlannedExpansion, plan_expansion
 from distexpand.report.map_layers import layer_map
 from distexpand.report.map_svg import map_svg
@@ -66,3 +68,11 @@ def test_a_notebook_shows_the_plan_as_its_picture(model):
     html = expansion._repr_html_()
     assert html.count("<title>Output layer ") == len(expansion.plan.layers) == 6
     assert "<script" not in html
+
+
+def test_the_documented_picture_is_what_is_drawn(tmp_path):
+    sources = sparse_sources(tmp_path)
+    places = {name: str(place) for name, place in sources.items()}
+    plan = plan_expansion(RECIPE.read_text(), origin=RECIPE.name, places=places).plan
+    drawn = next(text.text for text in plan.texts if text.name == PICTURE_NAME)
+    assert (ROOT / "docs" / "layer-map-goliath.svg").read_text() == drawn
