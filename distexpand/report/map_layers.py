@@ -7,7 +7,7 @@ would parse the shards' headers again for sizes.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from distexpand.planning.model import LayerOrigin, Plan
@@ -76,7 +76,7 @@ class LayerMap:
     models: tuple[MapModel, ...]
     layers: tuple[MapLayer, ...]
     runs: tuple[LayerRun, ...]
-    notes: dict[tuple[str, ...], int]
+    notes: Mapping[tuple[str, ...], int]
     kinds: tuple[str, ...]
     before: tuple[OutsideTensor, ...]
     after: tuple[OutsideTensor, ...]

@@ -28,12 +28,12 @@ def map_png(svg: str) -> bytes:
     """Return the picture of an SVG text, twice as large as that says.
 
     Raises:
-        MissingDependencyError: resvg isn't installed, or the system has no font.
+        MissingDependencyError: resvg isn't installed, or the system has no font that it finds.
     """
     resvg = _resvg()
     if _png(resvg, _probe("A"), 1.0) == _png(resvg, _probe(""), 1.0):
         raise MissingDependencyError(
-            "drawing a PNG needs a font, and this system has none",
+            "drawing a PNG needs a font, and this system has none of those that are looked for",
             hint="Install one, such as the package fonts-dejavu-core; or write --svg, which needs none.",
         )
     return _marked(_png(resvg, svg, _ZOOM))
