@@ -38,7 +38,7 @@ def test_no_other_file_is_written_over(
     file.write_text("<!doctype html><title>mine</title>")
     refused = cli("plan", recipe, "--model", model, option, file)
     assert refused.code == 2
-    assert f"{option} {file}: exists and isn't a layer map of distexpand" in refused.err
+    assert f"{file}: exists and isn't a layer map of distexpand" in refused.err
     assert file.read_text() == "<!doctype html><title>mine</title>"
 
 
