@@ -47,7 +47,10 @@ from distexpand.recipe.lower import lower
 from distexpand.recipe.parse import parse_recipe
 from distexpand.recipe.render import canonical_yaml
 from distexpand.report.inspection import Inspection
-from distexpand.report.model_card import model_card, short_name
+from distexpand.report.map_layers import layer_map
+from distexpand.report.map_notebook import notebook_html
+from distexpand.report.map_svg import map_svg
+from distexpand.report.model_card import PICTURE_NAME, expanded_title, model_card, plan_title
 from distexpand.report.plan_report import PlanReport, report_text
 from distexpand.report.progress import NoProgress
 from distexpand.report.sizes import bytes_text, count_text, plural
@@ -122,6 +125,11 @@ class PlannedExpansion:
     def __str__(self) -> str:
         return report_text(PlanReport(summary=self.summary(), plan=self.plan))
 
+    def _repr_html_(self) -> str:
+        """Return the layer map, which a notebook shows in the plan's place."""
+        shown = layer_map(self.plan, title=plan_title(self.plan))
+        return notebook_html(shown, findings=self.findings)
+
 
 def plan_expansion(
     recipe_text: str,
@@ -166,8 +174,7 @@ def plan_expansion(
         *lint_adapter_tokenizers(recipe, opened.side_files),
         *built.findings,
     )
-    card = TextFile(name=CARD_NAME, text=_card(built.plan, recipe))
-    plan = replace(built.plan, texts=(*built.plan.texts, card))
+    plan = replace(built.plan, texts=(*built.plan.texts, *_card_files(built.plan, recipe)))
     check_plan(plan)
     return planned_from(
         plan,
@@ -177,21 +184,24 @@ def plan_expansion(
     )
 
 
-def _card(plan: Plan, recipe: Recipe) -> str:
+def _card_files(plan: Plan, recipe: Recipe) -> tuple[TextFile, ...]:
+    """Return the model card and the picture that it shows."""
     adapters = {str(adapter) for adapter in recipe.adapters()}
     read = dict.fromkeys(source.model for source in plan.sources)
     models = tuple(sorted(read, key=lambda model: model in adapters))
-    shown = tuple(Path(name).name if Path(name).is_absolute() else name for name in models)
-    return model_card(
-        title=f"{short_name(models[0])} expanded to {len(plan.layers)} layers",
+    title = expanded_title(models[0], len(plan.layers))
+    card = model_card(
+        title=title,
         recipe=plan.recipe,
         layers=plan.layers,
         layer_prefix=plan.layer_prefix,
         parameters=plan.parameters,
         source_parameters=plan.source_parameters,
-        base_models=shown,
+        base_models=tuple(Path(name).name if Path(name).is_absolute() else name for name in models),
         license_name=None,
     )
+    picture = map_svg(layer_map(plan, title=title))
+    return TextFile(name=CARD_NAME, text=card), TextFile(name=PICTURE_NAME, text=picture)
 
 
 def planned_from(

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from distexpand.cli.map_files import MapFiles, map_options, write_maps
 from distexpand.cli.messages import print_json, refuse_findings
 from distexpand.cli.options import (
     cluster_cost_options,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path, dir_okay=False),
     help="Write the plan to a file that `distexpand run` takes in the recipe's place.",
 )
+@map_options
 @load_check_options
 @cluster_cost_options
 @json_option
@@ -53,6 +55,9 @@ def plan_command(
     output: "Output | None",
     canonical: bool,
     save: Path | None,
+    html: Path | None,
+    svg: Path | None,
+    png: Path | None,
     check_load: bool | None,
     trust_remote_code: bool,
     nodes: int | None,
@@ -77,11 +82,17 @@ def plan_command(
         refuse_findings(planned.findings)
     if save is not None:
         save_plan(planned, save)
-    if canonical and not as_json:
+    files = MapFiles(html=html, svg=svg, png=png)
+    if canonical and not as_json and html is None:
+        write_maps(planned, files, None, None)
         click.echo(planned.plan.recipe, nl=False)
         return
     summary = summarise_plan(planned, output=output, threads=threads)
     cost = None if question is None else cost_of(planned.plan, question)
+    write_maps(planned, files, summary, cost)
+    if canonical and not as_json:
+        click.echo(planned.plan.recipe, nl=False)
+        return
     if as_json:
         digest = plan_digest(planned.plan)
         remapped = list(planned.remapped_keys)

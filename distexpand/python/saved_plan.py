@@ -7,7 +7,6 @@ document around both, which would change or repeat the plan's own spelling.
 
 import json
 import os
-import secrets
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from distexpand.findings import Finding
 from distexpand.formats.json_record import record
 from distexpand.formats.json_text import load_json_object
 from distexpand.planning.codec import decode_plan, encode_plan
-from distexpand.storage.os_errors import storage_error
+from distexpand.storage.own_file import write_own_file
 
 _START = b'{"distexpand_plan": '
 _VERSION = 1
@@ -31,20 +30,7 @@ def save_plan(planned: PlannedExpansion, path: str | os.PathLike[str]) -> None:
         UsageError: the file exists and is something else.
         StorageError: it can't be written.
     """
-    path = Path(path)
-    attempt = path.with_name(f".{secrets.token_hex(8)}.plan")
-    try:
-        if path.exists() and not _holds_plan(path):
-            raise UsageError(
-                f"{path}: exists and isn't a saved plan", hint="Give another name, or remove it."
-            )
-        try:
-            attempt.write_bytes(encode_saved(planned))
-            attempt.replace(path)
-        finally:
-            attempt.unlink(missing_ok=True)
-    except OSError as error:
-        raise storage_error("write the plan", path, error) from None
+    write_own_file(Path(path), encode_saved(planned), what="a saved plan", is_own=is_saved_plan)
 
 
 def encode_saved(planned: PlannedExpansion) -> bytes:
@@ -91,10 +77,3 @@ def _checked(value: Any, kind: type) -> Any:
     if type(value) is not kind:
         raise TypeError(value)
     return value
-
-
-def _holds_plan(path: Path) -> bool:
-    if not os.path.isfile(path):  # noqa: PTH113  # a device or a folder is never read
-        return False
-    with path.open("rb") as file:
-        return is_saved_plan(file.read(len(_START)))

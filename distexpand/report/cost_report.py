@@ -1,5 +1,7 @@
 """The cluster's part of what `distexpand plan` prints: how long, held up by what, and how many nodes help."""
 
+from collections.abc import Iterator
+
 from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
@@ -17,15 +19,21 @@ def cost_report(cost: Cost) -> RenderableType:
     table.add_column(style="bold", no_wrap=True)
     table.add_column(no_wrap=True)
     table.add_column(style="dim")
-    nodes = plural(cost.cluster.nodes, "node")
-    table.add_row("cluster", nodes, _cluster_remark(cost))
-    table.add_row("time", duration_text(cost.prediction.seconds), _stages(cost.prediction))
-    table.add_row("held up by", cost.prediction.bottleneck, _others(cost.prediction))
-    table.add_row("efficiency", f"{cost.efficiency:.0%}", _alone(cost))
-    table.add_row("enough", plural(cost.enough_nodes, "node"), "twice as many save less than a tenth")
-    table.add_row("memory in all", bytes_text(cost.memory), "workers at their peak")
+    for row in cost_rows(cost):
+        table.add_row(*row)
     advice = [Padding(Text(line, style="dim"), (0, 0, 0, 2)) for line in cost.advice]
     return Group(table, *advice)
+
+
+def cost_rows(cost: Cost) -> Iterator[tuple[str, str, str]]:
+    """Yield name, value and remark of each figure, for a terminal and for a page."""
+    nodes = plural(cost.cluster.nodes, "node")
+    yield "cluster", nodes, _cluster_remark(cost)
+    yield "time", duration_text(cost.prediction.seconds), _stages(cost.prediction)
+    yield "held up by", cost.prediction.bottleneck, _others(cost.prediction)
+    yield "efficiency", f"{cost.efficiency:.0%}", _alone(cost)
+    yield "enough", plural(cost.enough_nodes, "node"), "twice as many save less than a tenth"
+    yield "memory in all", bytes_text(cost.memory), "workers at their peak"
 
 
 def _cluster_remark(cost: Cost) -> str:

@@ -5,15 +5,22 @@ about quality. The same plan gives the same text everywhere, so the card can
 be part of the plan and of its digest. Names come from recipes and are foreign
 text: each is quoted for the place where it stands (YAML, a table, a code
 block).
+
+The layer map stands beside it as a file, since inside the text it would be fifty thousand
+characters that nobody can read; the layers are in the card as text, too, for readers
+without pictures.
 """
 
 import re
 
-from distexpand.planning.model import LayerOrigin
+from distexpand.planning.model import LayerOrigin, Plan
 from distexpand.report.glyphs import UNICODE, printable
 from distexpand.report.layer_picture import layer_picture
 from distexpand.report.layer_runs import LayerRun, is_repeat, layer_runs, model_names, ranges
 from distexpand.report.sizes import count_text, plural
+
+PICTURE_NAME = "layers.svg"
+"""The file beside the card that has the layer map."""
 
 _HUB_NAME = re.compile(r"([A-Za-z0-9][\w.-]*/)?[A-Za-z0-9][\w.-]*", re.ASCII)
 _PLAIN_NAME = re.compile(r"\w(?:[\w .+-]*\w)?")
@@ -37,6 +44,7 @@ def model_card(
         f"# {escaped(title)}",
         _introduction(layers, parameters, source_parameters),
         "## Layers",
+        f"![Layer map: which source layer stands where in the output]({PICTURE_NAME})",
         fenced(layer_picture(layers), "text"),
         _runs_table(layers),
         _new_layers(layers, layer_prefix),
@@ -45,6 +53,17 @@ def model_card(
         _commands(),
     ]
     return "\n\n".join(sections) + "\n"
+
+
+def plan_title(plan: Plan) -> str:
+    """Return what to call a plan's output: after the model of its first layer."""
+    models = model_names(plan.layers)
+    return expanded_title(models[0] if models else "", len(plan.layers))
+
+
+def expanded_title(model: str, layers: int) -> str:
+    """Return the title of a model's expansion to so many layers."""
+    return f"{short_name(model)} expanded to {plural(layers, 'layer')}"
 
 
 def short_name(model: str) -> str:

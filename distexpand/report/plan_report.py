@@ -6,6 +6,7 @@ Ends with the warnings, because the last lines are those that are read.
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.padding import Padding
@@ -60,26 +61,42 @@ def report_text(report: PlanReport) -> str:
     return captured.get()
 
 
+class Figure(NamedTuple):
+    """One subject's figure: its name, value and remark, and whether that stops a run."""
+
+    name: str
+    value: str
+    remark: str
+    bad: bool = False
+
+
 def figures_table(summary: PlanSummary, glyphs: Glyphs) -> Table:
     """Return the figures, one subject per row: name, value, remark."""
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold", no_wrap=True)
     table.add_column(no_wrap=True)
     table.add_column(style="dim")
+    for figure in plan_figures(summary, glyphs):
+        remark = Text(figure.remark, style="bold red") if figure.bad else figure.remark
+        table.add_row(figure.name, figure.value, remark)
+    return table
+
+
+def plan_figures(summary: PlanSummary, glyphs: Glyphs) -> Iterator[Figure]:
+    """Yield the figures of a plan, for a terminal and for a page."""
     arrow = f" {glyphs.arrow} "
     growth = _growth(summary, glyphs)
     parameters = [count_text(summary.parameters_before), count_text(summary.parameters_after)]
-    table.add_row("layers", f"{summary.layers_before}{arrow}{summary.layers_after}", _layer_remark(summary))
-    table.add_row("parameters", arrow.join(parameters), growth)
-    table.add_row("tensors", number_text(summary.tensors), f"in {plural(len(summary.shards), 'shard')}")
+    yield Figure("layers", f"{summary.layers_before}{arrow}{summary.layers_after}", _layer_remark(summary))
+    yield Figure("parameters", arrow.join(parameters), growth)
+    yield Figure("tensors", number_text(summary.tensors), f"in {plural(len(summary.shards), 'shard')}")
     for row in _read_rows(summary.transfer):
-        table.add_row(*row)
-    table.add_row("write", bytes_text(summary.bytes_written), _write_remark(summary))
-    table.add_row("disk", *_disk_cells(summary))
-    table.add_row("memory", bytes_text(summary.expected_peak_memory), "expected peak")
+        yield Figure(*row)
+    yield Figure("write", bytes_text(summary.bytes_written), _write_remark(summary))
+    yield _disk_figure(summary)
+    yield Figure("memory", bytes_text(summary.expected_peak_memory), "expected peak")
     if summary.moves:
-        table.add_row("I/O", printable(summary.moves, glyphs), "")
-    return table
+        yield Figure("I/O", printable(summary.moves, glyphs), "")
 
 
 def findings_report(findings: tuple[Finding, ...], glyphs: Glyphs) -> Iterator[RenderableType]:
@@ -150,15 +167,15 @@ def _write_remark(summary: PlanSummary) -> str:
     return ", ".join(shown)
 
 
-def _disk_cells(summary: PlanSummary) -> tuple[str, str | Text]:
+def _disk_figure(summary: PlanSummary) -> Figure:
     needed = f"{bytes_text(summary.disk_needed)} needed"
     if summary.disk_free is None:
-        return needed, "free space not known"
+        return Figure("disk", needed, "free space not known")
     free = f"{bytes_text(summary.disk_free)} free"
     if summary.disk_free < summary.disk_needed:
         missing = bytes_text(summary.disk_needed - summary.disk_free)
-        return needed, Text(f"only {free}: {missing} too little", style="bold red")
-    return needed, free
+        return Figure("disk", needed, f"only {free}: {missing} too little", bad=True)
+    return Figure("disk", needed, free)
 
 
 def _shards_table(shards: tuple[ShardFigures, ...], glyphs: Glyphs) -> Table:
