@@ -53,7 +53,7 @@ def _() -> object:
 
 @example("A model isn't there")
 def _() -> object:
-    return distexpand.plan("recipe.yml", models={"a": "./models/b"})
+    return distexpand.plan("recipe.yml", models={"a": "./models/aa"})
 
 
 @example("The output is taken")
@@ -162,7 +162,7 @@ def _() -> object:
 @example("A run was stopped")
 def _() -> object:
     stop = threading.Event()
-    return _run(stop=stop, progress=lambda progress: stop.set(), shard_size=5000)
+    return _run(stop=stop, progress=lambda _: stop.set(), shard_size=5000)
 
 
 @example("A job that the cluster doesn't know")

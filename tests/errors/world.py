@@ -1,6 +1,7 @@
 """The folder in which the examples make their mistakes, and what they raise in it."""
 
 import os
+import re
 from pathlib import Path
 
 from distexpand.errors import DistexpandError
@@ -12,7 +13,7 @@ def shown(error: DistexpandError, folder: Path) -> str:
     text = str(error)
     for place in (os.path.realpath(folder), str(folder)):
         text = text.replace(place, "/data")
-    return text
+    return re.sub(r"process \d+ on [^)]+", "process 4321 on host", text)
 
 
 def raised_by(example: Example, folder: Path) -> tuple[type[DistexpandError], str]:
