@@ -25,7 +25,7 @@ from distexpand.engine.transforms import needs_torch, single_threaded_transforms
 from distexpand.errors import CheckpointError, RecipeError, UsageError
 from distexpand.findings import Finding
 from distexpand.intake.checkpoint import read_checkpoint
-from distexpand.intake.locate import default_model, locate
+from distexpand.intake.locate import default_model, did_you_mean_path, locate
 from distexpand.intake.models import open_models
 from distexpand.pauses import pausing
 from distexpand.planning.adapter_tokenizer import lint_adapter_tokenizers
@@ -34,6 +34,7 @@ from distexpand.planning.check import check_plan
 from distexpand.planning.codec import plan_digest
 from distexpand.planning.layout import Layout
 from distexpand.planning.lint import lint_sources
+from distexpand.planning.lint_filters import lint_filters
 from distexpand.planning.model import Plan, TextFile
 from distexpand.planning.pack import DEFAULT_SHARD_SIZE
 from distexpand.planning.sources import source_model
@@ -171,6 +172,7 @@ def plan_expansion(
         *lint_sources(
             recipe, opened.models, [file for files in opened.side_files.values() for file in files]
         ),
+        *lint_filters(recipe, opened.models),
         *lint_adapter_tokenizers(recipe, opened.side_files),
         *built.findings,
     )
@@ -438,7 +440,10 @@ def _require_recordable(output: Output, store: SourceStore) -> None:
             f"{output}: --record can't change an archive", hint="Unpack it, record there, and pack it again."
         )
     if isinstance(output, Address) and output.scheme == HUB:
-        raise UsageError(f"{output}: --record has nothing to add: every tensor on the Hub was read when made")
+        raise UsageError(
+            f"{output}: --record has nothing to add: every tensor on the Hub was read when made",
+            hint="Leave --record out.",
+        )
 
 
 def _record(output: Output, before: Manifest, after: Manifest) -> None:
@@ -514,7 +519,8 @@ def inspect_model(path: str, *, stack: str = "") -> Inspection:
         store = locate(ref, {})
     except UsageError:
         raise UsageError(
-            f"{path}: no such directory", hint="Give the directory that a model was downloaded to."
+            f"{path}: no such directory",
+            hint=did_you_mean_path(Path(path)) or "Give the directory that a model was downloaded to.",
         ) from None
     checkpoint = read_checkpoint(ref, store)
     model = source_model(ref, checkpoint.config, checkpoint.catalog, stack=stack)

@@ -53,7 +53,8 @@ def new_parameters(output: str | Path, *, trust_remote_code: bool = False) -> Ne
     new = [index for index, layer in enumerate(manifest.layers) if layer.new]
     if not new:
         raise UsageError(
-            f"{output}: has no new layers: every layer is the first copy of another source layer"
+            f"{output}: has no new layers: every layer is the first copy of another source layer",
+            hint="Train all of it, or choose the layers yourself.",
         )
     with stored_model(LocalSource(output.resolve()), origin=str(output)) as runnable:
         stack = find_layer_stack(

@@ -210,7 +210,8 @@ def _refuse_by_config(dtypes: Iterable[str], config: Mapping[str, Any], origin: 
 def _impossible(origin: str, reason: str) -> ArchitectureError:
     return ArchitectureError(
         f"{origin}: an identity block isn't possible: {reason}, so that a block whose parts add nothing "
-        "still changes its input"
+        "still changes its input",
+        hint="Copies that aren't identity blocks are possible: `repeat`, `layer_map` or slices.",
     )
 
 

@@ -64,4 +64,7 @@ def check_place(config: Mapping[str, Any], index: int, *, at_end: bool, origin: 
     rule = PLACE_RULES.get(str(config.get("model_type")))
     reason = rule(config, index, at_end) if rule else ""
     if reason:
-        raise ArchitectureError(f"{origin}: an identity block isn't possible as layer {index}: {reason}")
+        raise ArchitectureError(
+            f"{origin}: an identity block isn't possible as layer {index}: {reason}",
+            hint="Copies that aren't identity blocks are possible: `repeat`, `layer_map` or slices.",
+        )

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from distexpand.architecture.counts import Count
 from distexpand.architecture.stack_places import is_encoder, rank, side_kinds
+from distexpand.closeness import did_you_mean
 from distexpand.errors import ArchitectureError
 
 
@@ -38,7 +39,8 @@ def choose(found: Sequence[Found], wanted: str, *, origin: str) -> Found:
     if not chosen:
         raise ArchitectureError(
             f"{origin}: the model has no stack of layers {wanted!r}; it has {known}",
-            hint="Name it by the part of the tensors' names before the layer's number.",
+            hint=did_you_mean(wanted.strip("."), (prefix.rstrip(".") for prefix in prefixes))
+            or "Name it by the part of the tensors' names before the layer's number.",
         )
     if len(chosen) > 1:
         several = " and ".join(stack.prefix for stack in chosen)
@@ -77,5 +79,6 @@ def _check_own_count(chosen: Found, found: Sequence[Found], origin: str) -> None
         if other.prefix != chosen.prefix and other.count.path == chosen.count.path:
             raise ArchitectureError(
                 f"{origin}: config.json: {'.'.join(chosen.count.path)!r} counts the layers of both "
-                f"{chosen.prefix} and {other.prefix}, so that they can't differ in number"
+                f"{chosen.prefix} and {other.prefix}, so that they can't differ in number",
+                hint="Give both the same number of layers, under `modules:`.",
             )

@@ -128,7 +128,7 @@ def is_packed(name: str, size: int) -> bool:
 def _checked_files(source: SourceStore, form: Form) -> dict[str, int]:
     files = dict(sorted(source.files().items()))
     if not files:
-        raise UsageError(f"{source.location}: holds no files")
+        raise UsageError(f"{source.location}: holds no files", hint="Give the directory of a checkpoint.")
     if is_archive(files):
         raise UsageError(f"{source.location}: is an archive already")
     if NOTICE_NAME in files:

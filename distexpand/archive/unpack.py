@@ -85,7 +85,10 @@ def unpack_checkpoint(
 def _refuse_own_names(files: dict[str, int], location: str) -> None:
     for name in files:
         if name == NOTICE_NAME or name.split("/")[0].startswith(WORK_DIRECTORY):
-            raise CheckpointError(f"{location}: holds {name}, which isn't a checkpoint's")
+            raise CheckpointError(
+                f"{location}: holds {name}, which isn't a checkpoint's",
+                hint="Take it out of the archive, or unpack it with its own program.",
+            )
 
 
 class _Unpacker:

@@ -134,7 +134,9 @@ def _recipe_text(expansion: Expansion) -> str:
     except OSError as error:
         raise RecipeError(f"{expansion.recipe}: can't read the recipe: {error.strerror}") from None
     except UnicodeDecodeError as error:
-        raise RecipeError(f"{expansion.recipe}: not UTF-8 text (byte {error.start})") from None
+        raise RecipeError(
+            f"{expansion.recipe}: not UTF-8 text (byte {error.start})", hint="Convert the file to UTF-8."
+        ) from None
 
 
 def _failed(error: DistexpandError) -> Outcome:

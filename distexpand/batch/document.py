@@ -244,4 +244,6 @@ def read_batch(path: Path) -> Batch:
     try:
         return parse_batch(raw.decode("utf-8"), path=path)
     except UnicodeDecodeError as error:
-        raise RecipeError(f"{path}: not UTF-8 text (byte {error.start})") from None
+        raise RecipeError(
+            f"{path}: not UTF-8 text (byte {error.start})", hint="Convert the file to UTF-8."
+        ) from None

@@ -41,7 +41,10 @@ def parse_places(models: tuple[str, ...]) -> dict[str, str]:
     for text in models:
         name, path = parse_assignment(text)
         if not _is_unicode(text):
-            raise UsageError(f"--model {text!r}: the path isn't UTF-8, and a plan can't hold it")
+            raise UsageError(
+                f"--model {text!r}: the path isn't UTF-8, and a plan can't hold it",
+                hint="Rename it, or reach it through a link with such a name.",
+            )
         if name in places:
             raise UsageError(f"--model {text!r}: {name or 'the default model'} is given twice")
         places[name] = path

@@ -83,7 +83,7 @@ def _read(recipe: str) -> tuple[bytes, str]:
     """Return a file's bytes and what to call it; `-` is standard input."""
     name = "standard input" if recipe == "-" else recipe
     if recipe == "-" and sys.stdin is None:
-        raise UsageError(f"{name}: can't read the recipe: it is closed")
+        raise UsageError(f"{name}: can't read the recipe: it is closed", hint="Give the recipe's file.")
     from distexpand.intake.recipe_text import unreadable_recipe
 
     try:

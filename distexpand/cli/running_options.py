@@ -40,7 +40,7 @@ def read_text(file: str) -> str:
     """
     name = "standard input" if file == "-" else file
     if file == "-" and sys.stdin is None:
-        raise UsageError(f"{name}: can't read the text: it is closed")
+        raise UsageError(f"{name}: can't read the text: it is closed", hint="Give the text's file.")
     try:
         raw = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
     except OSError as error:
@@ -48,9 +48,11 @@ def read_text(file: str) -> str:
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise UsageError(f"{name}: not UTF-8 text (byte {error.start})") from None
+        raise UsageError(
+            f"{name}: not UTF-8 text (byte {error.start})", hint="Convert the file to UTF-8."
+        ) from None
     if not text.strip():
-        raise UsageError(f"{name}: holds no text")
+        raise UsageError(f"{name}: holds no text", hint="Give a file with at least some words of text.")
     return text
 
 

@@ -127,7 +127,10 @@ def _require_address(address: str) -> None:
         return
     host, colon, port = address.rpartition(":")
     if not colon or not host or not port.isdecimal() or "/" in host:
-        raise UsageError(f"--address {address!r}: expected local, auto, or HOST:PORT of a head (port 6379)")
+        raise UsageError(
+            f"--address {address!r}: expected local, auto, or HOST:PORT of a head (port 6379)",
+            hint="Leave --address out for a throw-away cluster here.",
+        )
     try:
         with socket.create_connection((host.strip("[]"), int(port)), timeout=_REACH_SECONDS) as connection:
             speaks = _speaks_http2(connection)

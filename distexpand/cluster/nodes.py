@@ -85,7 +85,7 @@ def require_feasible(nodes: Mapping[str, Node], options: ClusterOptions, *, tran
         if error is not None:
             raise error
     if options.max_in_flight is not None and options.max_in_flight < 1:
-        raise UsageError("--max-in-flight is less than 1")
+        raise UsageError("--max-in-flight is less than 1", hint="Leave it out for as many as the nodes take.")
 
 
 def too_small(node: Node, options: ClusterOptions, *, transforms: bool) -> UsageError | None:

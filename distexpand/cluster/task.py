@@ -113,7 +113,10 @@ def opened_sources(sources: tuple[OrderedSource, ...]) -> Iterator[Mapping[int, 
             stack.callback(reader.close)
             origin = f"{source.location}/{source.path}"
             if reader.size != source.size or pin_of(reader, source.path, origin=origin) != source.pin:
-                raise StorageError(f"{origin}: isn't the file that was planned (model {source.model})")
+                raise StorageError(
+                    f"{origin}: isn't the file that was planned (model {source.model})",
+                    hint="All nodes have to see the same file; plan again if it was changed.",
+                )
             readers[source.number] = reader
         yield readers
 

@@ -107,7 +107,10 @@ def decode_manifest(raw: bytes, *, origin: str) -> Manifest:
     """
     document = load_json_object(raw, origin=origin)
     if document.pop("format_version", None) != MANIFEST_VERSION:
-        raise CheckpointError(f"{origin}: not a manifest of version {MANIFEST_VERSION}")
+        raise CheckpointError(
+            f"{origin}: not a manifest of version {MANIFEST_VERSION}",
+            hint="Verify it with the version of distexpand that made it.",
+        )
     if document.pop("digest_algorithm", None) != ALGORITHM:
         raise CheckpointError(f"{origin}: digests aren't {ALGORITHM}")
     try:
@@ -118,7 +121,10 @@ def decode_manifest(raw: bytes, *, origin: str) -> Manifest:
             f"{origin}: damaged manifest: fields are missing or of the wrong kind"
         ) from None
     if encode_manifest(manifest) != raw:
-        raise CheckpointError(f"{origin}: isn't as it was written (its own digest differs)")
+        raise CheckpointError(
+            f"{origin}: isn't as it was written (its own digest differs)",
+            hint="Make the output again with `distexpand run RECIPE OUT --overwrite`.",
+        )
     for name in manifest.file_names:
         if not is_plain_path(name):
             raise CheckpointError(f"{origin}: file name {name!r} is not a plain relative path")

@@ -175,7 +175,9 @@ def _listing(output: Path) -> list[str]:
     try:
         names = sorted(path.name for path in output.iterdir()) if output.exists() else []
     except NotADirectoryError:
-        raise UsageError(f"{output}: is a file, not a directory") from None
+        raise UsageError(
+            f"{output}: is a file, not a directory", hint="Name a directory; it is made where there is none."
+        ) from None
     except OSError as error:
         raise storage_error("list", output, error) from None
     ignored = (DONE_PREFIX,) if begun else (DONE_PREFIX, WORK_DIRECTORY)

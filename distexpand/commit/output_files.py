@@ -35,7 +35,9 @@ def require_shards(plan: Plan, receipts: Mapping[str, Receipt], *, output: str) 
     """
     missing = [shard.name for shard in plan.shards if shard.name not in receipts]
     if missing:
-        raise OutputError(f"{output}: {len(missing)} shards are missing, first {missing[0]}")
+        raise OutputError(
+            f"{output}: {len(missing)} shards are missing, first {missing[0]}", hint="Go on with --resume."
+        )
 
 
 def require_same(same: bool, *, output: str) -> None:

@@ -272,4 +272,7 @@ def _check_header(attempt: Attempt, shard: ShardPlan) -> None:
     written = bytearray(len(shard.header))
     attempt.read_into(0, memoryview(written))
     if written != shard.header:
-        raise StorageError(f"{attempt.name}: the header read back isn't the one written")
+        raise StorageError(
+            f"{attempt.name}: the header read back isn't the one written",
+            hint="The disk or file system loses what is written to it: check it, or write elsewhere.",
+        )

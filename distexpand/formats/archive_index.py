@@ -94,7 +94,10 @@ def decode_archive_index(raw: bytes, *, origin: str) -> ArchiveIndex:
     """
     document = load_json_object(raw, origin=origin)
     if document.get("format_version") != ARCHIVE_VERSION:
-        raise CheckpointError(f"{origin}: not an archive of version {ARCHIVE_VERSION}")
+        raise CheckpointError(
+            f"{origin}: not an archive of version {ARCHIVE_VERSION}",
+            hint="Unpack it with the version of distexpand that packed it.",
+        )
     try:
         index = ArchiveIndex(
             form=Form(document["form"]),

@@ -58,7 +58,10 @@ def dense_index_bytes(trailer: bytes, *, file_size: int, origin: str) -> int:
         length, _, version, _, magic = TRAILER.unpack(trailer)
         whole: int = SKIPPABLE_HEADER.size + length + TRAILER.size
         if magic == _TRAILER_MAGIC and version != VERSION:
-            raise CheckpointError(f"{origin}: a dense container of version {version}, expected {VERSION}")
+            raise CheckpointError(
+                f"{origin}: a dense container of version {version}, expected {VERSION}",
+                hint="Unpack it with the program that made it.",
+            )
         if magic == _TRAILER_MAGIC and whole <= file_size:
             return whole
     raise _damaged(origin, "doesn't end with a dense container's index")

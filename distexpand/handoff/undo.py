@@ -30,7 +30,10 @@ def undo_recipe(layers: Sequence[LayerOrigin], recipe: Draft, *, name: str) -> s
     _check_outside(layers, recipe)
     dropped = sorted(set(range(len(layers))) - set(kept))
     if not dropped:
-        raise UsageError(f"{name}: has no new layers to leave out")
+        raise UsageError(
+            f"{name}: has no new layers to leave out",
+            hint="It has layers of its source only: write a recipe that names those to keep.",
+        )
     model = plain_model(ModelRef(name=name))
     document = {"model": model, "layer_map": _spans(kept)} | ({"stack": recipe.stack} if recipe.stack else {})
     comment = f"# Takes an expansion back: layers {', '.join(map(str, dropped))} are left out.\n"
@@ -66,7 +69,10 @@ def _check_outside(layers: Sequence[LayerOrigin], recipe: Draft) -> None:
     """
     base = str(recipe.base_model)
     if recipe.modules:
-        raise UsageError("the expansion can't be taken back: it is one of several stacks at once")
+        raise UsageError(
+            "the expansion can't be taken back: it is one of several stacks at once",
+            hint="Write a recipe with `modules:` that keeps the original layers of each.",
+        )
     for part, layer in ((recipe.embeddings, layers[0]), (recipe.head, layers[-1])):
         models = [str(source.model) for source in part.sources] if part else [layer.model]
         if models != [base]:

@@ -1,6 +1,7 @@
 """A checkpoint as the planner sees it: config, catalog and side files; no weight is read."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,8 @@ from distexpand.planning.build import CarriedFile
 from distexpand.planning.model import CONFIG_NAME
 from distexpand.recipe.canonical import ModelRef
 from distexpand.storage.ranges import SourceStore
+
+_DAMAGED = "The file is damaged or was cut short: download it again, and compare its size and digest."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,14 +47,30 @@ def read_checkpoint(model: ModelRef, store: SourceStore) -> Checkpoint:
         raise CheckpointError(
             f"{store.location}: no {CONFIG_NAME}", hint=f"Is {str(model)!r} a model's directory?"
         )
-    config = load_json_object(read_whole(store, CONFIG_NAME), origin=f"{store.location}/{CONFIG_NAME}")
+    with _saying_what_to_do():
+        config = load_json_object(read_whole(store, CONFIG_NAME), origin=f"{store.location}/{CONFIG_NAME}")
+        catalog = read_catalog(store, files)
     return Checkpoint(
         model=model,
         location=store.location,
         config=config,
-        catalog=read_catalog(store, files),
+        catalog=catalog,
         side_files=read_side_files(model, store),
     )
+
+
+@contextmanager
+def _saying_what_to_do() -> Iterator[None]:
+    """Give damage its next step, which is the same whatever rule of a format found it.
+
+    Raises:
+        CheckpointError: as it was raised, with a hint.
+    """
+    try:
+        yield
+    except CheckpointError as error:
+        error.hint = error.hint or _DAMAGED
+        raise
 
 
 def read_side_files(model: ModelRef, store: SourceStore) -> tuple[CarriedFile, ...]:

@@ -3,12 +3,14 @@
 The command line's word first, then an address, then a directory of that name, then the Hub.
 """
 
+import contextlib
 import os
 import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from distexpand.closeness import closest
 from distexpand.errors import StorageError, UsageError
 from distexpand.recipe.canonical import ModelRef
 from distexpand.storage.address import HUB, Address, is_repository, parse_address
@@ -88,10 +90,10 @@ def locate(model: ModelRef, places: Mapping[str, str]) -> SourceStore:
     if os.path.isdir(path):  # noqa: PTH112  # unlike Path.is_dir, false for a name too long for the system
         return open_store(str(path.resolve()))
     if named is not None:
-        raise UsageError(f"--model {model}={named}: no such directory")
+        raise UsageError(f"--model {model}={named}: no such directory", hint=did_you_mean_path(path))
     raise UsageError(
         f"model {str(model)!r} is not a directory here",
-        hint=f"Download it and say where it lies: --model {model}=PATH",
+        hint=did_you_mean_path(path) or f"Download it and say where it lies: --model {model}=PATH",
     )
 
 
@@ -141,6 +143,15 @@ def _expand(path: str) -> Path:
         return Path(path).expanduser()
     except RuntimeError:
         return Path(path)
+
+
+def did_you_mean_path(path: Path) -> str:
+    """Return `Did you mean PATH?` with a directory beside one that isn't there, or nothing."""
+    with contextlib.suppress(OSError, ValueError):
+        beside = [entry.name for entry in path.parent.iterdir() if entry.is_dir()]
+        close = closest(path.name, beside)
+        return f"Did you mean {path.with_name(close)}?" if close else ""
+    return ""
 
 
 def unused_places(places: Mapping[str, str], models: tuple[ModelRef, ...]) -> list[str]:

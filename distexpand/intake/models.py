@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from distexpand.closeness import did_you_mean
 from distexpand.errors import UsageError
 from distexpand.intake.adapter import read_adapter
 from distexpand.intake.checkpoint import Checkpoint, read_checkpoint, read_side_files
@@ -67,9 +68,10 @@ def open_models(draft: Draft, places: Mapping[str, str]) -> OpenedModels:
     named = (*draft.models, *draft.adapters)
     spare = unused_places(places, named)
     if spare:
+        listed = ", ".join(str(model) for model in named)
         raise UsageError(
             f"--model {spare[0]}=...: the recipe names no such model",
-            hint=f"It names {', '.join(str(model) for model in named)}.",
+            hint=f"It names {listed}. {did_you_mean(spare[0], map(str, named))}".rstrip(),
         )
     located = {ref: locate(ref, places) for ref in named}
     stores = {pinned(ref, store): store for ref, store in located.items()}

@@ -186,7 +186,10 @@ def _mapped(error: Exception, address: str) -> Exception:
             hint="Set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH to what the head has.",
         )
     if isinstance(error, requests.exceptions.SSLError):
-        return UsageError(f"{address}: the certificate isn't trusted here")
+        return UsageError(
+            f"{address}: the certificate isn't trusted here",
+            hint="Name the certificate's authority by REQUESTS_CA_BUNDLE=FILE.",
+        )
     if isinstance(error, ValueError | KeyError | requests.exceptions.HTTPError):
         return _no_dashboard(address)
     if isinstance(error, requests.exceptions.RequestException | ConnectionError | OSError | TimeoutError):

@@ -19,6 +19,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from distexpand import __version__
+from distexpand.closeness import did_you_mean
 from distexpand.cluster.options import ClusterOptions
 from distexpand.errors import CheckpointError, UsageError
 from distexpand.formats.json_record import record
@@ -117,7 +118,10 @@ def _cluster_path(path: str, called: str) -> str:
             hint="It is looked up on the cluster's machines, where this directory means nothing.",
         )
     if any("\ud800" <= char <= "\udfff" for char in path):
-        raise UsageError(f"{called} {path!r}: the path isn't UTF-8, and a job can't be given it")
+        raise UsageError(
+            f"{called} {path!r}: the path isn't UTF-8, and a job can't be given it",
+            hint="Rename it, or reach it through a link with such a name.",
+        )
     return "/" + posixpath.normpath(path).lstrip("/")
 
 
@@ -131,9 +135,10 @@ def _refuse_unused(places: Mapping[str, str], draft: Draft) -> None:
     named = (*draft.models, *draft.adapters)
     spare = unused_places(places, named)
     if spare:
+        listed = ", ".join(str(model) for model in named)
         raise UsageError(
             f"--model {spare[0]}=...: the recipe names no such model",
-            hint=f"It names {', '.join(str(model) for model in named)}.",
+            hint=f"It names {listed}. {did_you_mean(spare[0], map(str, named))}".rstrip(),
         )
 
 

@@ -72,7 +72,8 @@ def _added(
     if strange:
         raise RecipeError(
             f"{adapter.adapter}: tensor {found[strange[0]].entry.name!r} doesn't go with the others for "
-            f"{base.name!r}"
+            f"{base.name!r}",
+            hint="Is it whole? Download or save the adapter again.",
         )
     a, b = (_half(adapter, found, role) for role in halves)
     return _low_rank(adapter, (a, b), found.get(Role.MAGNITUDE), base, side, embedding=halves is _EMBEDDING)
@@ -83,7 +84,8 @@ def _check_replacement(adapter: Adapter, entry: TensorEntry, base: TensorEntry) 
     if entry.dtype != base.dtype and not (entry.dtype.is_plain_float and base.dtype.is_plain_float):
         raise RecipeError(
             f"{adapter.adapter}: tensor {entry.name!r} is {entry.dtype.value}, "
-            f"but {base.name!r} in the model {base.dtype.value}"
+            f"but {base.name!r} in the model {base.dtype.value}",
+            hint="Is it an adapter of this model?",
         )
 
 
@@ -112,7 +114,8 @@ def _low_rank(
         _check_vocabulary(adapter, a.entry, base, embedding=embedding)
         raise RecipeError(
             f"{adapter.adapter}: {a.entry.name!r} and {b.entry.name!r} are for a matrix of "
-            f"{outputs} outputs and {inputs} inputs, but {base.name!r} is {list(base.shape)}"
+            f"{outputs} outputs and {inputs} inputs, but {base.name!r} is {list(base.shape)}",
+            hint="Is it an adapter of this model?",
         )
     return LowRank(
         a=a.entry,
@@ -173,11 +176,15 @@ def _magnitude(
         return None
     if piece is None or not adapter.settings.dora:
         has, lacks = ("use_dora", "magnitudes") if piece is None else (repr(piece.entry.name), "use_dora")
-        raise RecipeError(f"{adapter.adapter}: has {has}, but no {lacks} for {module!r}")
+        raise RecipeError(
+            f"{adapter.adapter}: has {has}, but no {lacks} for {module!r}",
+            hint="Is it whole? Download or save the adapter again.",
+        )
     if transposed:
         raise RecipeError(
             f"{adapter.adapter}: tensor {piece.entry.name!r}: DoRA is not supported for embeddings, and for "
-            "matrices that are stored as (inputs, outputs)"
+            "matrices that are stored as (inputs, outputs)",
+            hint="Merge it with PEFT's merge_and_unload first, and use the merged model.",
         )
     _check_factor(adapter, piece.entry)
     if piece.entry.shape != (outputs,):

@@ -79,7 +79,10 @@ def _homeless(
 ) -> RecipeError:
     message = f"{adapter.adapter}: tensor {entry.name!r} "
     if named is None:
-        return RecipeError(f"{message}isn't one that is known of LoRA, so it can't be merged")
+        return RecipeError(
+            f"{message}isn't one that is known of LoRA, so it can't be merged",
+            hint="Merge it with PEFT's merge_and_unload first, and use the merged model.",
+        )
     if named.target.endswith("lm_head.weight") and _shares_head(model):
         return _tied(adapter, model, entry)
     return RecipeError(
@@ -100,7 +103,8 @@ def _check_place(
     layer, suffix = place
     if layer is not None and model.shared is not None and is_shared(suffix):
         raise RecipeError(
-            f"{adapter.adapter}: tensor {entry.name!r} changes a block that layers of {model.model} share"
+            f"{adapter.adapter}: tensor {entry.name!r} changes a block that layers of {model.model} share",
+            hint="Merge it with PEFT's merge_and_unload first, and use the merged model.",
         )
     if layer is None and _is_of_vocabulary(model, base) and _shares_head(model):
         raise _tied(adapter, model, entry)

@@ -38,7 +38,8 @@ def _check_layer(source: Source, applied: AppliedAdapter) -> None:
         return
     if layer >= len(layers):
         raise RecipeError(
-            f"the adapter {source.adapter} has {len(layers)} layers, but the recipe wants its layer {layer}"
+            f"the adapter {source.adapter} has {len(layers)} layers, but the recipe wants its layer {layer}",
+            hint="Say which of the adapter's layers are meant by `adapter_range`.",
         )
     if layers[layer] != source.layer:
         raise RecipeError(

@@ -68,9 +68,9 @@ def decode_plan(raw: bytes, *, origin: str) -> Plan:
         text = _decompressed(raw) if raw.startswith(_ZSTD_MAGIC) else raw
         document = load_json_object(text, origin=origin)
     except (zstandard.ZstdError, ValueError) as error:
-        raise UsageError(f"{origin}: damaged plan: {error}") from None
+        raise UsageError(f"{origin}: damaged plan: {error}", hint="Make the plan again.") from None
     except CheckpointError as error:
-        raise UsageError(f"{origin}: not a plan: {error.message}") from None
+        raise UsageError(f"{origin}: not a plan: {error.message}", hint="Make the plan again.") from None
     if document.get("format_version") != FORMAT_VERSION:
         raise UsageError(
             f"{origin}: not a plan of version {FORMAT_VERSION}",
@@ -79,8 +79,14 @@ def decode_plan(raw: bytes, *, origin: str) -> Plan:
     try:
         plan = _from_document(document)
     except (KeyError, TypeError, ValueError):
-        raise UsageError(f"{origin}: damaged plan: fields are missing or of the wrong kind") from None
-    check_plan(plan)
+        raise UsageError(
+            f"{origin}: damaged plan: fields are missing or of the wrong kind", hint="Make the plan again."
+        ) from None
+    try:
+        check_plan(plan)
+    except UsageError as error:
+        error.hint = error.hint or "The plan was changed since it was made: make it again."
+        raise
     return plan
 
 

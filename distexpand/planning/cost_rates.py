@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import Any
 
+from distexpand.closeness import did_you_mean
 from distexpand.errors import UsageError
 
 _RATE = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*([kMGT]?i?)(bps|bit/s|B/s)\s*$", re.IGNORECASE)
@@ -91,7 +92,8 @@ def parse_storage(text: str, *, option: str = "--storage") -> Storage:
     if kind and kind not in STORAGES:
         raise UsageError(
             f"{option} {text!r}: unknown kind of storage {kind!r}",
-            hint=f"Kinds are {', '.join(STORAGES)}; or give figures: read=10GB/s,write=5GB/s,requests=3500.",
+            hint=did_you_mean(kind, STORAGES)
+            or f"Kinds are {', '.join(STORAGES)}; or give figures: read=10GB/s,write=5GB/s,requests=3500.",
         )
     if not kind and not any(figures):
         raise UsageError(f"{option} is empty", hint=f"Kinds are {', '.join(STORAGES)}.")
@@ -116,7 +118,9 @@ def _figures(words: list[str], option: str) -> dict[str, Any]:
         )
         for name in ("gets", "puts") if key == "requests" else (key,):
             if name in found:
-                raise UsageError(f"{option}: {name} is given twice")
+                raise UsageError(
+                    f"{option}: {name} is given twice", hint="`requests` stands for both gets and puts."
+                )
             found[name] = number
     return found
 

@@ -42,7 +42,7 @@ def pack(
         UsageError: the shard size isn't positive.
     """
     if shard_size <= 0:
-        raise UsageError(f"shard size {shard_size} has to be positive")
+        raise UsageError(f"shard size {shard_size} has to be positive", hint="Write it as 5GB or 500MB.")
     by_source = layout is Layout.BY_SOURCE
     groups = list((_source_groups if by_source else layer_groups)(tensors, shard_size))
     metadata = {"format": "pt", **metadata}

@@ -179,7 +179,10 @@ def _weighted(
             change = resolver.change(source, entry)
             weighted.append(WeightedEntry(model=str(source.model), entry=entry, value=value, change=change))
         elif value != 0:
-            raise RecipeError(f"{source.model}: has no tensor for {name!r}, but a weight of {value}")
+            raise RecipeError(
+                f"{source.model}: has no tensor for {name!r}, but a weight of {value}",
+                hint="Give it a weight of 0 by a filter, or take models that have the same tensors.",
+            )
     return tuple(weighted)
 
 

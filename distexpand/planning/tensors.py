@@ -160,7 +160,10 @@ def blended_tensor(
     """
     used = tuple(source for source in sources if source.value != 0)
     if not used or (normalize and sum(source.value for source in used) == 0):
-        raise RecipeError(f"tensor {name!r}: the weights of its sources add up to 0")
+        raise RecipeError(
+            f"tensor {name!r}: the weights of its sources add up to 0",
+            hint="Change a weight, or set `normalize: false`.",
+        )
     first = used[0]
     compute, target = casting.resolve(first.entry, first.model)
     if _is_copy(used, compute, normalize=normalize):
@@ -212,5 +215,6 @@ def _require_same_shape(name: str, first: WeightedEntry, other: WeightedEntry) -
     if first.entry.shape != other.entry.shape:
         raise RecipeError(
             f"tensor {name!r}: shapes differ: {list(first.entry.shape)} in {first.model}, "
-            f"{list(other.entry.shape)} in {other.model}"
+            f"{list(other.entry.shape)} in {other.model}",
+            hint="Only models of the same sizes can be added up; passthrough takes each layer from one.",
         )

@@ -111,7 +111,9 @@ def _ask(question: Question) -> LoadProof:
             check=False,
         )
     except OSError as error:
-        raise MissingDependencyError(f"can't start the load check: {error.strerror}") from None
+        raise MissingDependencyError(
+            f"can't start the load check: {error.strerror}", hint="Leave it out with --no-check-load."
+        ) from None
     answer = done.stdout.rpartition("\n{")[2] if "\n{" in done.stdout else done.stdout.lstrip("{")
     try:
         return record(LoadProof, json.loads("{" + answer))

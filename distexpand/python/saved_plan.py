@@ -64,7 +64,9 @@ def decode_saved(raw: bytes, *, origin: str) -> PlannedExpansion:
         layers_before = _checked(head["layers_before"], int)
         remapped_keys = tuple(_checked(key, str) for key in head["remapped_keys"])
     except (CheckpointError, KeyError, TypeError):
-        raise UsageError(f"{origin}: damaged plan: its first line isn't as it was written") from None
+        raise UsageError(
+            f"{origin}: damaged plan: its first line isn't as it was written", hint="Make the plan again."
+        ) from None
     return planned_from(
         decode_plan(plan, origin=origin),
         findings=findings,

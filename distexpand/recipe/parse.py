@@ -56,7 +56,8 @@ def _without_default(draft: Draft, default_model: ModelRef | None) -> Draft:
 
 def _unknown_dialect(document: Document, origin: str) -> Exception:
     known = sorted(_MERGEKIT | _SHORTHAND | {"layer_replication"})
-    guesses = [difflib.get_close_matches(key, known, n=1) for key in list(document.data)[:20]]
+    strange = [key for key in list(document.data)[:20] if key not in _KEYWORDS]
+    guesses = [difflib.get_close_matches(key, known, n=1) for key in strange]
     close = next((guess[0] for guess in guesses if guess), None)
     asked = f"; did you mean `{close}`?" if close else ""
     return Located(value=document.data, path="", origin=origin).error(

@@ -50,7 +50,10 @@ def usable_device(name: str) -> str:
     try:
         torch.zeros(1, device=name)
     except Exception as error:  # noqa: BLE001  # another kind for every backend
-        raise UsageError(f"--device {name}: torch can't use it here: {words(error)}") from None
+        raise UsageError(
+            f"--device {name}: torch can't use it here: {words(error)}",
+            hint="Leave --device out for the processor.",
+        ) from None
     return name
 
 

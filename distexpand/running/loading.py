@@ -77,7 +77,10 @@ def load(
     except UnknownModelError as error:
         raise CheckpointError(f"{directory}: {error}") from None
     except Exception as error:
-        raise VerificationError(f"{directory}: its config doesn't load: {words(error)}") from error
+        raise VerificationError(
+            f"{directory}: its config doesn't load: {words(error)}",
+            hint="Does the source's load? If it does, `distexpand verify OUT --sources` says what differs.",
+        ) from error
     loader = f"{model_class.__name__} of transformers {transformers.__version__}"
     with tempfile.TemporaryDirectory(prefix="distexpand-") as folder:
         options: dict[str, Any] = {"device_map": {"": "cpu"}}
@@ -96,7 +99,10 @@ def load(
                     **options,
                 )
         except Exception as error:
-            raise VerificationError(f"{directory}: doesn't load as {loader}: {words(error)}") from error
+            raise VerificationError(
+                f"{directory}: doesn't load as {loader}: {words(error)}",
+                hint="Does the source load? If it does, `distexpand verify OUT --sources` says what differs.",
+            ) from error
         _judge(directory, info, re.compile(rf"{re.escape(prefix)}(\d+)\."), layers)
         parameters = sum(weight.numel() for weight in model.parameters())
     return Loaded(loader=loader, from_disk=from_disk, parameters=parameters)
@@ -110,4 +116,7 @@ def _judge(directory: Path, info: dict[str, Any], layer: re.Pattern[str], layers
             keys = [key for key in keys if not ((found := layer.search(key)) and int(found[1]) >= layers)]
         if keys:
             more = f" and {len(keys) - 1} more" if len(keys) > 1 else ""
-            raise VerificationError(f"{directory}: on loading, {keys[0]!r} is {problem}{more}")
+            raise VerificationError(
+                f"{directory}: on loading, {keys[0]!r} is {problem}{more}",
+                hint="Does the source load? If it does, `distexpand verify OUT --sources` says what differs.",
+            )

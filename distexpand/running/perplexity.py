@@ -124,5 +124,8 @@ def _mean(windows: Sequence[Window], losses: Sequence[float], origin: str) -> tu
     weights = [window.weight for window in windows]
     mean = sum(weight * loss for weight, loss in zip(weights, losses, strict=True)) / sum(weights)
     if not mean < _LARGEST_LOSS:
-        raise CheckpointError(f"{origin}: its loss on the text is {mean}, which gives no perplexity")
+        raise CheckpointError(
+            f"{origin}: its loss on the text is {mean}, which gives no perplexity",
+            hint="Do its weights hold NaN? Compare with its base model.",
+        )
     return mean, sum(window.predicted * loss for window, loss in zip(windows, losses, strict=True))

@@ -46,9 +46,14 @@ def cut_windows(tokens: int, *, window: int, stride: int) -> tuple[Window, ...]:
         UsageError: the text has less than two tokens, or the stride is longer than the window.
     """
     if stride > window:
-        raise UsageError(f"a stride of {stride} leaves tokens out between windows of {window}")
+        raise UsageError(
+            f"a stride of {stride} leaves tokens out between windows of {window}",
+            hint=f"Choose a stride of at most {window}.",
+        )
     if tokens < 2:  # noqa: PLR2004  # one to predict from, one to predict
-        raise UsageError(f"a text of {tokens} tokens is too short for a perplexity")
+        raise UsageError(
+            f"a text of {tokens} tokens is too short for a perplexity", hint="Give a longer text."
+        )
     windows = []
     done = 0
     for begin in range(0, tokens, stride):

@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass
 from urllib.parse import quote, unquote, urlsplit
 
+from distexpand.closeness import did_you_mean
 from distexpand.errors import UsageError
 
 HUB = "hf"
@@ -57,7 +58,8 @@ def parse_address(text: str) -> Address | None:
     if scheme not in SCHEMES:
         raise UsageError(
             f"{found['scheme']}://...: unknown kind of place",
-            hint=f"Known are {', '.join(sorted(SCHEMES))}, and local paths.",
+            hint=f"Known are {', '.join(sorted(SCHEMES))}, and local paths. "
+            f"{did_you_mean(found['scheme'], SCHEMES)}".rstrip(),
         )
     if scheme == HUB:
         return _hub(rest, text)
@@ -109,7 +111,10 @@ def _plain(scheme: str, rest: str) -> Address:
         parts = urlsplit(f"{scheme}://{rest}")
         _ = parts.port if scheme in WEB else None
     except ValueError:  # not repeated in the message, as below
-        raise UsageError(f"{scheme}://...: server and port can't be told from each other") from None
+        raise UsageError(
+            f"{scheme}://...: server and port can't be told from each other",
+            hint=f"Write it as {scheme}://SERVER:PORT/PATH.",
+        ) from None
     # Not repeated in the message: what stands there may be a password or a signature.
     if "@" in parts.netloc:
         raise UsageError(
@@ -123,7 +128,10 @@ def _plain(scheme: str, rest: str) -> Address:
         )
     root, _, path = rest.partition("/")
     if not root:
-        raise UsageError(f"{scheme}://{rest}: names no {'server' if scheme in WEB else 'bucket'}")
+        raise UsageError(
+            f"{scheme}://{rest}: names no {'server' if scheme in WEB else 'bucket'}",
+            hint=f"Write it as {scheme}://NAME/PATH.",
+        )
     path = path.strip("/")
     if scheme in OBJECT_STORES and path and {"", ".", ".."} & set(path.split("/")):
         raise UsageError(

@@ -154,7 +154,9 @@ def timeout_seconds() -> float:
     except ValueError:
         seconds = 0
     if not 0 < seconds < _LONGEST_REQUEST.total_seconds():
-        raise UsageError(f"{TIMEOUT_VARIABLE}={given}: not a number of seconds")
+        raise UsageError(
+            f"{TIMEOUT_VARIABLE}={given}: not a number of seconds", hint=f"Write it as {TIMEOUT_VARIABLE}=60."
+        )
     return seconds
 
 

@@ -10,6 +10,7 @@ _ADVICE = {
     errno.EFBIG: "Files of this size aren't taken by the file system, or a limit of the process; "
     "choose a smaller --shard-size.",
     errno.EDQUOT: "The disk quota is used up; finished shards are kept, go on with --resume.",
+    errno.ENOENT: "It was there before: is its folder, or its disk, still mounted?",
     errno.EACCES: "Check the permissions of the file and of the folders above it.",
     errno.EPERM: "Check the permissions of the file and of the folders above it.",
     errno.EMFILE: "Allow the process more open files (ulimit -n): every source file is held open.",

@@ -53,7 +53,10 @@ def _require_manifest(output: Path) -> None:
             f"{output}: unfinished: it has no {MANIFEST_NAME} yet",
             hint="Go on with `distexpand run RECIPE OUT --resume`.",
         )
-    raise OutputError(f"{output}: has no {MANIFEST_NAME}; distexpand didn't make it, or not to its end")
+    raise OutputError(
+        f"{output}: has no {MANIFEST_NAME}; distexpand didn't make it, or not to its end",
+        hint="If a run was interrupted, go on with `distexpand run RECIPE OUT --resume`.",
+    )
 
 
 def leftovers(output: Output) -> tuple[str, ...]:

@@ -12,6 +12,8 @@ from distexpand.recipe.document import read_document
 from distexpand.recipe.parse import parse_recipe
 from distexpand.schemas import schema_text
 
+_NAMING = {"model", "slices", "models", "modules", "base_model_name_or_path"}
+
 
 @cache
 def validator(name: str) -> jsonschema.Draft7Validator:
@@ -29,7 +31,7 @@ def schema_accepts(data: dict[str, Any]) -> bool:
 
 
 def parser_refusal(data: dict[str, Any]) -> str:
-    default = ModelRef(name="given") if not {"model", "slices", "models", "modules"} & data.keys() else None
+    default = ModelRef(name="given") if not _NAMING & data.keys() else None
     try:
         parse_recipe(json.dumps(data), origin="r", default_model=default)
     except RecipeError as error:
