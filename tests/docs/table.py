@@ -92,8 +92,8 @@ PREPARED = (
     ),
     Prepared(
         page="README.md",
-        start="from pathlib import Path",
-        before="import shutil; shutil.rmtree('out')\nrecipe_text = open('solar.yml').read()",
+        start="import distexpand\n\nplaces =",
+        before="import shutil; shutil.rmtree('out')",
     ),
     Prepared(
         page="docs/adapters.md",
