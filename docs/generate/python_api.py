@@ -96,7 +96,7 @@ def _parameter(parameter: inspect.Parameter) -> str:
 
 def _default(value: Any) -> str:
     """Return a default without what differs from one process to the next."""
-    return re.sub(r"<function [^>]*>|<[\w.]+ object at 0x[0-9a-f]+>", "...", repr(value))
+    return re.sub(r"<function .+? at 0x[0-9a-f]+>|<[\w.]+ object at 0x[0-9a-f]+>", "...", repr(value))
 
 
 def _type(annotation: Any) -> str:
