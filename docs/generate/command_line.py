@@ -69,7 +69,8 @@ def _anchor(path: tuple[str, ...]) -> str:
 
 
 def _section(path: tuple[str, ...], command: click.Command) -> str:
-    context = click.Context(command, info_name=" ".join(("distexpand", *path)))
+    # with the program's settings: a command keeps the help option that its first context has
+    context = click.Context(command, info_name=" ".join(("distexpand", *path)), **cli.context_settings)
     usage = " ".join([context.command_path, *command.collect_usage_pieces(context)])
     lines = [f"{'#' * (1 + len(path))} distexpand {' '.join(path)}", "", "```text", usage, "```", ""]
     lines += [_prose(command.help or ""), ""]

@@ -54,7 +54,7 @@ def commands(text: str) -> Iterator[list[str]]:
 def check_options(arguments: list[str]) -> None:
     """Check that a command of that name takes these options."""
     command: click.Command = cli
-    context = click.Context(cli, info_name="distexpand")
+    context = click.Context(cli, info_name="distexpand", **cli.context_settings)
     while isinstance(command, click.Group) and not arguments[0].startswith("-"):
         name, *arguments = arguments
         found = command.get_command(context, name)
