@@ -10,9 +10,11 @@ carried out after we gave up on it, and a server may say that it is busy when it
 has done the work. Who commits again afterwards has to look for that.
 """
 
+import io
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from distexpand.commit.hub_upload import offers_xet
 from distexpand.errors import OutputTakenError
 from distexpand.storage.hub_asking import ATTEMPTS, pause_before_asking_again
 from distexpand.storage.hub_client import set_time_limits
@@ -54,12 +56,16 @@ def commit_once(
         HubError: the Hub refused, or stayed out of reach; the commit may have been made even so. That
             the Hub takes no more for now, so many being allowed an hour, is told at once (`TOO_MANY`).
     """
+    without_xet = False
     for attempt in range(ATTEMPTS):
         set_time_limits()
         try:
             return _sent(repository, branch, operations, parent, message)
         except Exception as error:  # noqa: BLE001  # whatever the client raises, also of its own bugs
             failed = error
+        without_xet |= isinstance(failed, ConnectionError) and not offers_xet(repository, branch)
+        if without_xet:
+            operations = [_as_opened(operation) for operation in operations]
         status = status_of(root_error(failed))
         # A branch that is said to have moved, and shows no other commit, will show it soon.
         passing = is_passing(failed) or status == _MOVED
@@ -92,3 +98,17 @@ def _sent(
         parent_commit=parent,
     )
     return str(made.oid)
+
+
+def _as_opened(operation: Any) -> Any:
+    """Return an operation that gives its bytes as an open file, which the library doesn't send by Xet.
+
+    What is large among small files (a tokenizer, the plan of a deep stack) then also gets to a Hub that
+    doesn't have that. Made anew after each failure, for that may have read half of the file.
+    """
+    raw = getattr(operation, "path_or_fileobj", None)
+    if isinstance(raw, io.BytesIO):
+        raw = raw.getvalue()
+    if not raw or not isinstance(raw, bytes):  # empty is what stands for a shard that was sent before
+        return operation
+    return type(operation)(path_in_repo=operation.path_in_repo, path_or_fileobj=io.BytesIO(raw))

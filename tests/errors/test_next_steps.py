@@ -34,6 +34,7 @@ WITHOUT_HINT = {
     "cli/demo_command.py": (3, PROMISE),
     "cli/main.py": (3, SYSTEM),
     "cli/running_options.py": (1, SYSTEM),
+    "cli/watching.py": (2, SYSTEM),
     "cluster/connect.py": (1, SYSTEM),
     "cluster/fleet.py": (1, SYSTEM),
     "commit/committer.py": (1, PROMISE),
