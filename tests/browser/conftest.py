@@ -14,8 +14,9 @@ if TYPE_CHECKING:
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> "Iterator[Browser]":
+    """Yield the browser; while it runs, nothing else in this process can use asyncio."""
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright isn't installed")
     found = next(filter(None, map(shutil.which, NAMES)), None)
     if found is None:

@@ -90,7 +90,7 @@ def test_a_source_of_another_state_is_looked_into() -> None:
 
 def test_of_several_problems_one_that_won_t_pass_is_told_first() -> None:
     wrong = {"1": StorageError("full"), "2": UsageError("skewed", hint="update")}
-    with pytest.raises(UsageError, match=r"^skewed \(2 of 2 nodes have such a problem\)$") as caught:
+    with pytest.raises(UsageError, match=r"^skewed \(2 of 2 nodes have such a problem\)\nupdate$") as caught:
         require_nodes(_NODES, wrong)
     assert caught.value.hint == "update"
     require_nodes(_NODES, {})
