@@ -63,7 +63,8 @@ def commit_once(
             return _sent(repository, branch, operations, parent, message)
         except Exception as error:  # noqa: BLE001  # whatever the client raises, also of its own bugs
             failed = error
-        without_xet |= isinstance(failed, ConnectionError) and not offers_xet(repository, branch)
+        if isinstance(failed, ConnectionError) and not without_xet:
+            without_xet = not offers_xet(repository, branch)
         if without_xet:
             operations = [_as_opened(operation) for operation in operations]
         status = status_of(root_error(failed))

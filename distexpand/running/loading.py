@@ -11,6 +11,7 @@ from distexpand.proof.classes import UnknownModelError, load_class, read_config
 from distexpand.running.libraries import quiet, words
 
 _CONTROL_GROUP = Path("/sys/fs/cgroup")
+_COMPARE = "Does the source load? If it does, `distexpand verify OUT --sources` says what differs."
 _PROBLEMS = {
     "missing_keys": "missing",
     "unexpected_keys": "unexpected",
@@ -101,7 +102,7 @@ def load(
         except Exception as error:
             raise VerificationError(
                 f"{directory}: doesn't load as {loader}: {words(error)}",
-                hint="Does the source load? If it does, `distexpand verify OUT --sources` says what differs.",
+                hint=_COMPARE,
             ) from error
         _judge(directory, info, re.compile(rf"{re.escape(prefix)}(\d+)\."), layers)
         parameters = sum(weight.numel() for weight in model.parameters())
@@ -118,5 +119,5 @@ def _judge(directory: Path, info: dict[str, Any], layer: re.Pattern[str], layers
             more = f" and {len(keys) - 1} more" if len(keys) > 1 else ""
             raise VerificationError(
                 f"{directory}: on loading, {keys[0]!r} is {problem}{more}",
-                hint="Does the source load? If it does, `distexpand verify OUT --sources` says what differs.",
+                hint=_COMPARE,
             )

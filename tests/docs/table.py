@@ -10,12 +10,11 @@ from tests.docs.blocks import Block
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Parsed:
-    """A block that can't be run here, and why; its form, options, targets and files are checked."""
+class Entry:
+    """The block of a page that begins so."""
 
     page: str
     start: str
-    reason: str
 
     def names(self, block: Block) -> bool:
         """Whether a block is this entry's."""
@@ -23,16 +22,17 @@ class Parsed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Prepared:
+class Parsed(Entry):
+    """A block that can't be run here, and why; its form, options, targets and files are checked."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared(Entry):
     """A block that is run after something that its page takes for granted: shell, or Python for Python."""
 
-    page: str
-    start: str
     before: str
-
-    def names(self, block: Block) -> bool:
-        """Whether a block is this entry's."""
-        return block.page == self.page and block.text.startswith(self.start)
 
 
 _INDEX = "installs from a package index"
