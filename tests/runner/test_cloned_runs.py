@@ -21,7 +21,7 @@ from distexpand.planning.model import Plan
 from distexpand.verifying.report import Difference
 from distexpand.verifying.structure import read_manifest
 from tests.api.small import BLOCKS, COPIES, disk_bytes, identities, small_plan, tree
-from tests.runner.test_local_runs import Watching
+from tests.runner.test_local_runs import StoppingAfterAShard
 from tests.support.mounts import CLONING, FileSystems, fresh_folder, used_bytes
 from tests.support.shapes import family
 from tests.support.sparse import Fill, write_checkpoint
@@ -217,9 +217,8 @@ def test_an_interrupted_clone_goes_on_either_way(made: Made) -> None:
     for clone in (True, False):
         with fresh_folder(made.cloned.parent) as folder:
             stop = threading.Event()
-            watching = Watching(stop.set, after=12_000_000)
             with pytest.raises(InterruptedRunError):
-                run_plan(made.plan, folder / "out", stop=stop, progress=watching, threads=1)
+                run_plan(made.plan, folder / "out", stop=stop, progress=StoppingAfterAShard(stop))
             done = identities(folder / "out")
             assert 0 < len(done) < len(made.plan.shards)
             run_plan(made.plan, folder / "out", mode=OutputMode.RESUME, clone=clone)

@@ -66,6 +66,19 @@ class Watching(NoProgress):
         self.totals["stopped"] = 1
 
 
+class StoppingAfterAShard(NoProgress):
+    """A progress display that ends a run once a shard is whole.
+
+    By then no more than two groups of shards have begun.
+    """
+
+    def __init__(self, stop: threading.Event) -> None:
+        self._stop = stop
+
+    def shard_done(self, name: str) -> None:  # noqa: ARG002
+        self._stop.set()
+
+
 @pytest.mark.parametrize(
     "recipe", [COPIES, BLOCKS, TWO_SOURCES, SCALED], ids=["copy", "blocks", "two", "scaled"]
 )

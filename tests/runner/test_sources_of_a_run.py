@@ -22,7 +22,7 @@ from distexpand.storage.local import WORK_DIRECTORY, LocalSource
 from distexpand.storage.local_reader import LocalReader
 from distexpand.storage.os_errors import storage_error
 from tests.api.small import COPIES, SCALED, small_model, small_plan, tree
-from tests.runner.test_local_runs import Watching
+from tests.runner.test_local_runs import StoppingAfterAShard, Watching
 from tests.support.shapes import family
 from tests.support.sparse import write_checkpoint
 
@@ -35,7 +35,7 @@ def model(tmp_path: Path) -> Path:
 def _interrupt(plan: Plan, output: Path) -> None:
     stop = threading.Event()
     with pytest.raises(InterruptedRunError):
-        run_plan(plan, output, stop=stop, progress=Watching(stop.set, after=25_000))
+        run_plan(plan, output, stop=stop, progress=StoppingAfterAShard(stop))
     assert any(output.glob("*.safetensors"))
 
 
