@@ -29,7 +29,8 @@ def source_groups(ranges: Sequence[Ranges], lengths: Sequence[int], shard_size: 
     group: list[int] = []
     size = 0
     for family in families(ranges):
-        fits = size + sum(lengths[tensor] for tensor in family) <= shard_size
+        whole = lengths[family[0]] if len(family) == 1 else sum(lengths[tensor] for tensor in family)
+        fits = size + whole <= shard_size
         for number, tensor in enumerate(family):
             if group and (size + lengths[tensor] > shard_size or (not number and not fits)):
                 yield group
@@ -51,8 +52,13 @@ def families(ranges: Sequence[Ranges]) -> list[list[int]]:
     joined: list[int] = []
     sourceless = []
     for tensor, own in enumerate(ranges):
-        if len(own) == 1 and own[0] in known:  # as nearly all are
-            members[_find(joined, known[own[0]])].append(tensor)
+        if len(own) == 1:  # as nearly all are
+            number = known.setdefault(own[0], len(members))
+            if number == len(members):
+                joined.append(number)
+                members.append([tensor])
+            else:
+                members[_find(joined, number)].append(tensor)
             continue
         found = sorted({_find(joined, known[part]) for part in own if part in known})
         if not own:
@@ -66,8 +72,11 @@ def families(ranges: Sequence[Ranges]) -> list[list[int]]:
             members.append([tensor])
         for part in own:
             known[part] = found[0]
-    made = [sorted(family, key=lambda tensor: (ranges[tensor], tensor)) for family in members if family]
-    return [*sorted(made, key=lambda family: ranges[family[0]]), *sourceless]
+    for family in members:
+        if len(family) > 1:
+            family.sort(key=lambda tensor: (ranges[tensor], tensor))
+    made = sorted((family for family in members if family), key=lambda family: ranges[family[0]])
+    return [*made, *sourceless]
 
 
 def _find(joined: list[int], number: int) -> int:
