@@ -29,8 +29,8 @@ from distexpand.demo.model import prepare_model
 from distexpand.formats.dtypes import DType
 from distexpand.formats.header import encode_header, parse_header
 from distexpand.intake.pins import read_header
-from distexpand.storage.archive_source import ArchiveSource
-from distexpand.storage.local import LocalSource
+from distexpand.storage.archives.source import ArchiveSource
+from distexpand.storage.local.directories import LocalSource
 
 _MEMORY = Path("/dev/shm")
 _NAME = "model.safetensors"

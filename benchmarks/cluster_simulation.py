@@ -14,10 +14,10 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from distexpand.planning.cost import MEASURED
-from distexpand.planning.cost_demand import Cluster, Constants, Demand, demand
-from distexpand.planning.cost_rates import Storage
-from distexpand.planning.cost_work import ShardWork
+from distexpand.planning.cost.demand import Cluster, Constants, Demand, demand
+from distexpand.planning.cost.model import MEASURED
+from distexpand.planning.cost.rates import Storage
+from distexpand.planning.cost.work import ShardWork
 
 _SHARED = ("storage read", "storage write", "read requests", "write requests")
 _LOCAL = ("network in", "network out", "processors")

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from distexpand.planning.cost import MEASURED, predict
-from distexpand.planning.cost_demand import Cluster, Constants
-from distexpand.planning.cost_rates import Storage
-from distexpand.planning.cost_work import ShardWork
+from distexpand.planning.cost.demand import Cluster, Constants
+from distexpand.planning.cost.model import MEASURED, predict
+from distexpand.planning.cost.rates import Storage
+from distexpand.planning.cost.work import ShardWork
 
 HEADINGS = ("nodes", "measured s", "predicted s", "error", "efficiency measured", "predicted", "held up by")
 

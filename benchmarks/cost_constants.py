@@ -19,11 +19,11 @@ from distexpand.api import plan_expansion
 from distexpand.commit.committer import Committer, OutputMode
 from distexpand.engine.shard import ShardEngine
 from distexpand.engine.transforms import single_threaded_transforms
-from distexpand.planning.cost import MEASURED
-from distexpand.planning.cost_work import plan_work
+from distexpand.planning.cost.model import MEASURED
+from distexpand.planning.cost.work import plan_work
 from distexpand.planning.model import Plan
 from distexpand.runner.sources import open_sources, source_stamps
-from distexpand.storage.local import LocalOutput
+from distexpand.storage.local.directories import LocalOutput
 from tests.support.sparse import write_checkpoint
 
 COPIED = """

@@ -22,8 +22,8 @@ from threading import local
 
 from benchmarks import measure
 from distexpand.storage.address import Address, parse_address
-from distexpand.storage.object_client import object_client, require_obstore
-from distexpand.storage.object_source import ObjectSource
+from distexpand.storage.objects.client import object_client, require_obstore
+from distexpand.storage.objects.source import ObjectSource
 from tests.support.range_server import range_server
 from tests.support.seaweedfs import started_seaweedfs
 

@@ -20,8 +20,8 @@ from pathlib import Path
 
 from benchmarks import measure
 from distexpand.storage.address import Address, parse_address
-from distexpand.storage.object_client import object_client, require_obstore
-from distexpand.storage.s3_uploads import S3Uploads
+from distexpand.storage.objects.client import object_client, require_obstore
+from distexpand.storage.s3.uploads import S3Uploads
 from tests.support.seaweedfs import SeaweedFS, started_seaweedfs
 from tests.support.shapes import family
 from tests.support.sparse import write_checkpoint

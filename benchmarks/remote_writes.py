@@ -27,13 +27,13 @@ from benchmarks import measure
 from distexpand.api import plan_expansion
 from distexpand.engine.receipt import Receipt
 from distexpand.planning.model import Plan
-from distexpand.report.progress import NoProgress
+from distexpand.report.watching.display import NoProgress
 from distexpand.runner.local import MOST_TOGETHER_BYTES, run_local
 from distexpand.runner.sources import open_sources
 from distexpand.storage.address import Address
-from distexpand.storage.part_grid import LEAST_PART
-from distexpand.storage.s3_attempt import S3Output
-from distexpand.storage.s3_uploads import S3Uploads, Upload, upload_of
+from distexpand.storage.objects.part_grid import LEAST_PART
+from distexpand.storage.s3.attempt import S3Output
+from distexpand.storage.s3.uploads import S3Uploads, Upload, upload_of
 from tests.support.seaweedfs import started_seaweedfs
 from tests.support.shapes import family
 from tests.support.sparse import write_checkpoint

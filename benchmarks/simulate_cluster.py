@@ -17,10 +17,10 @@ from benchmarks import measure
 from benchmarks.cluster_simulation import NONE, Faults, simulate
 from benchmarks.svg_lines import efficiency_plot
 from distexpand.api import plan_expansion
-from distexpand.planning.cost import MEASURED, Prediction, predict
-from distexpand.planning.cost_demand import Cluster
-from distexpand.planning.cost_rates import Storage, parse_rate, parse_storage
-from distexpand.planning.cost_work import ShardWork, plan_work
+from distexpand.planning.cost.demand import Cluster
+from distexpand.planning.cost.model import MEASURED, Prediction, predict
+from distexpand.planning.cost.rates import Storage, parse_rate, parse_storage
+from distexpand.planning.cost.work import ShardWork, plan_work
 from distexpand.report.sizes import count_text, duration_text
 from tests.support.shapes import family
 from tests.support.sparse import write_checkpoint

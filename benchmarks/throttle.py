@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from multiprocessing.context import BaseContext
 from typing import Any, Self
 
-from distexpand.storage.local import LocalOutput
+from distexpand.storage.local.directories import LocalOutput
 from distexpand.storage.ranges import Attempt, RangeReader
 
 _SLICE = 1 << 16

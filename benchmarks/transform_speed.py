@@ -31,7 +31,7 @@ from distexpand.engine.transforms import apply_transform
 from distexpand.formats.dtypes import DType
 from distexpand.formats.header import encode_header, parse_header
 from distexpand.planning.operations import AddLowRank, Blend, Elementwise, Scale, Term, term_ranges, terms_of
-from distexpand.storage.local_reader import LocalReader
+from distexpand.storage.local.reader import LocalReader
 from distexpand.storage.memory import BytesReader
 
 _MEMORY = Path("/dev/shm")

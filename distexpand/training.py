@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from distexpand.api import plan_expansion
-from distexpand.architecture.stack import find_layer_stack
+from distexpand.architecture.stacks.stack import find_layer_stack
 from distexpand.errors import UsageError
 from distexpand.formats.json_text import load_json_object
 from distexpand.handoff.new_parameters import NewParameters
@@ -20,7 +20,7 @@ from distexpand.planning.model import CONFIG_NAME
 from distexpand.recipe.parse import parse_recipe
 from distexpand.running.libraries import require_running
 from distexpand.running.runnable import planned_model, stored_model
-from distexpand.storage.local import LocalSource
+from distexpand.storage.local.directories import LocalSource
 from distexpand.verifying.structure import read_manifest
 
 

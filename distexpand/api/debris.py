@@ -20,11 +20,11 @@ def clean_output(output: Output) -> Cleaned:
     if isinstance(output, Path):
         return clean_directory(output)
     if output.scheme == HUB:
-        from distexpand.commit.hub_committer import clean_hub_output  # noqa: PLC0415  # for who needs it
+        from distexpand.commit.hub.committer import clean_hub_output  # noqa: PLC0415  # for who needs it
 
         branches = clean_hub_output(output)
         finished = MANIFEST_NAME in output_store(output).files()
         return Cleaned(files=len(branches), bytes=0, finished=finished)
-    from distexpand.commit.object_cleaning import clean_object_output  # noqa: PLC0415  # for who needs it
+    from distexpand.commit.objects.cleaning import clean_object_output  # noqa: PLC0415  # for who needs it
 
     return clean_object_output(output)

@@ -12,7 +12,7 @@ from distexpand.engine.transforms import needs_torch
 from distexpand.pauses import pausing
 from distexpand.planning.check import check_plan
 from distexpand.planning.model import Plan
-from distexpand.report.progress import NoProgress
+from distexpand.report.watching.display import NoProgress
 from distexpand.runner.local import DEFAULT_THREADS, run_local
 from distexpand.runner.outputs import open_output
 from distexpand.runner.place import Output

@@ -12,10 +12,10 @@ from distexpand.engine.transforms import needs_torch
 from distexpand.findings import Finding
 from distexpand.intake.locate import default_model
 from distexpand.intake.models import open_models
-from distexpand.planning.adapter_tokenizer import lint_adapter_tokenizers
+from distexpand.planning.adapters.tokenizer import lint_adapter_tokenizers
 from distexpand.planning.build import build_plan
 from distexpand.planning.check import check_plan
-from distexpand.planning.codec import plan_digest
+from distexpand.planning.codec.plans import plan_digest
 from distexpand.planning.layout import Layout
 from distexpand.planning.lint import lint_sources
 from distexpand.planning.lint_filters import lint_filters
@@ -29,9 +29,9 @@ from distexpand.recipe.lint import lint_recipe
 from distexpand.recipe.lower import lower
 from distexpand.recipe.parse import parse_recipe
 from distexpand.recipe.render import canonical_yaml
-from distexpand.report.map_layers import layer_map
-from distexpand.report.map_notebook import notebook_html
-from distexpand.report.map_svg import map_svg
+from distexpand.report.layer_map.layers import layer_map
+from distexpand.report.layer_map.notebook import notebook_html
+from distexpand.report.layer_map.svg import map_svg
 from distexpand.report.model_card import PICTURE_NAME, expanded_title, model_card, plan_title
 from distexpand.report.plan_report import PlanReport, report_text
 from distexpand.report.sizes import bytes_text, count_text, plural

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from distexpand.architecture.stack import find_layer_stacks
+from distexpand.architecture.stacks.stack import find_layer_stacks
 from distexpand.errors import UsageError
 from distexpand.intake.checkpoint import read_checkpoint
 from distexpand.intake.locate import did_you_mean_path, locate

@@ -9,13 +9,13 @@ from distexpand.commit.recording import record_manifest
 from distexpand.engine.transforms import single_threaded_transforms
 from distexpand.errors import CheckpointError, RecipeError, UsageError
 from distexpand.planning.model import Plan
-from distexpand.report.progress import NoProgress
+from distexpand.report.watching.display import NoProgress
 from distexpand.runner.local import DEFAULT_THREADS
 from distexpand.runner.place import Output, output_store
 from distexpand.runner.progress import ProgressSink
 from distexpand.runner.sources import open_sources
 from distexpand.storage.address import HUB, Address
-from distexpand.storage.archive_source import ArchiveSource
+from distexpand.storage.archives.source import ArchiveSource
 from distexpand.storage.ranges import SourceStore
 from distexpand.verifying.content import (
     check_against_sources,
@@ -107,7 +107,7 @@ def _record(output: Output, before: Manifest, after: Manifest) -> None:
     if isinstance(output, Path):
         record_manifest(output, before, after)
         return
-    from distexpand.commit.object_recording import record_object_manifest  # noqa: PLC0415  # for who needs it
+    from distexpand.commit.objects.recording import record_object_manifest  # noqa: PLC0415  # for who needs it
 
     record_object_manifest(output, before, after)
 

@@ -18,7 +18,7 @@ import zstandard
 
 from distexpand.archive.layout import Widths
 from distexpand.formats.archive_index import Form
-from distexpand.storage.byte_planes import Bytes, split_planes
+from distexpand.storage.archives.byte_planes import Bytes, split_planes
 
 _FAST = zstandard.STRATEGY_FAST
 _CHECKED = {"write_checksum": True, "write_content_size": True}

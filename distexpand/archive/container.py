@@ -4,9 +4,9 @@ import os
 from pathlib import Path
 from typing import Self
 
-from distexpand.storage.clone import block_size, clone_range
-from distexpand.storage.os_errors import storage_error
-from distexpand.storage.positional import read_fully, write_fully
+from distexpand.storage.local.clone import block_size, clone_range
+from distexpand.storage.local.os_errors import storage_error
+from distexpand.storage.local.positional import read_fully, write_fully
 
 _STEP_BYTES = 1024 * 1024
 _FLUSH_BYTES = 16 * 1024 * 1024

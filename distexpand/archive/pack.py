@@ -36,7 +36,7 @@ from distexpand.formats.archive_index import (
 from distexpand.formats.json_text import brief
 from distexpand.intake.pins import read_whole
 from distexpand.runner.progress import ProgressSink
-from distexpand.storage.archive_source import is_archive
+from distexpand.storage.archives.source import is_archive
 from distexpand.storage.ranges import RangeReader, SourceStore
 
 SMALL_BYTES = 1024 * 1024

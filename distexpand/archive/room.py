@@ -16,7 +16,7 @@ from distexpand.formats.archive_index import Form
 from distexpand.intake.pins import read_range, read_whole
 from distexpand.runner.io_words import existing_folder
 from distexpand.runner.room import free_disk
-from distexpand.storage.file_systems import file_system_of
+from distexpand.storage.local.file_systems import file_system_of
 from distexpand.storage.ranges import SourceStore
 
 _TRIALS = 16

@@ -22,8 +22,8 @@ from distexpand.commit.occupied import require_vacant
 from distexpand.commit.work_directory import NOTICE_NAME
 from distexpand.errors import StorageError, UsageError
 from distexpand.formats.json_record import record
-from distexpand.storage.local import WORK_DIRECTORY
-from distexpand.storage.os_errors import storage_error
+from distexpand.storage.local.directories import WORK_DIRECTORY
+from distexpand.storage.local.os_errors import storage_error
 
 _NOTICE = """This directory isn't complete: `distexpand pack` or `unpack` ended while it named the files.
 Don't use what is here; call the same command again.

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from distexpand.errors import UsageError
-from distexpand.storage.io_path import choose_reading
-from distexpand.storage.local import WORK_DIRECTORY
-from distexpand.storage.local_reader import LocalReader
-from distexpand.storage.os_errors import storage_error
+from distexpand.storage.local.directories import WORK_DIRECTORY
+from distexpand.storage.local.io_path import choose_reading
+from distexpand.storage.local.os_errors import storage_error
+from distexpand.storage.local.reader import LocalReader
 
 _LEFT_OUT = frozenset({".git", ".cache"})
 """Folders of tools, not of the model: a repository's history, and what a download remembers."""

@@ -17,10 +17,10 @@ from distexpand.commit.work_directory import NOTICE_NAME
 from distexpand.errors import CheckpointError, UsageError
 from distexpand.formats.archive_index import ARCHIVE_NAME
 from distexpand.runner.progress import ProgressSink
-from distexpand.storage.archive_source import ArchiveSource, is_archive
-from distexpand.storage.io_path import choose_writing
-from distexpand.storage.local import WORK_DIRECTORY
-from distexpand.storage.local_attempt import LocalAttempt
+from distexpand.storage.archives.source import ArchiveSource, is_archive
+from distexpand.storage.local.attempt import LocalAttempt
+from distexpand.storage.local.directories import WORK_DIRECTORY
+from distexpand.storage.local.io_path import choose_writing
 from distexpand.storage.ranges import RangeReader, SourceStore
 
 _LAST = (".index.json", "config.json", "distexpand.json")

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from distexpand.batch.document import Batch, Expansion
 from distexpand.commit.files import make_directory
-from distexpand.storage.os_errors import storage_error
+from distexpand.storage.local.os_errors import storage_error
 
 _TRIES = 4
 _PAUSE_SECONDS = 0.05

@@ -12,7 +12,7 @@ from distexpand.batch.locks import holding_lock, is_locked, lock_folder, lock_pa
 from distexpand.batch.status import Entry, State, Status, decode_status, encode_status, make_status
 from distexpand.commit.files import make_directory, remove, sync_directory, write_whole
 from distexpand.errors import UsageError
-from distexpand.storage.os_errors import storage_error
+from distexpand.storage.local.os_errors import storage_error
 
 _LOCK = "status.lock"
 

@@ -38,8 +38,8 @@ def pack_command(
     from distexpand.archive.pack import pack_checkpoint
     from distexpand.archive.tree import LocalTree, refuse_inside
     from distexpand.formats.archive_index import Form
-    from distexpand.report.progress import progress_display
     from distexpand.report.sizes import bytes_text, plural
+    from distexpand.report.watching.display import progress_display
 
     source = LocalTree(out)
     refuse_inside(archive, out)
@@ -91,9 +91,9 @@ def unpack_command(archive: Path, out: Path, threads: int, quiet: bool, as_json:
     """Restore every file of ARCHIVE in the directory OUT, byte for byte and checked by its digest."""
     from distexpand.archive.tree import refuse_inside
     from distexpand.archive.unpack import unpack_checkpoint
-    from distexpand.report.progress import progress_display
     from distexpand.report.sizes import bytes_text, plural
-    from distexpand.storage.local import LocalSource
+    from distexpand.report.watching.display import progress_display
+    from distexpand.storage.local.directories import LocalSource
 
     refuse_inside(out, archive)
     started = time.monotonic()

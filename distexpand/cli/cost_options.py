@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from distexpand.errors import UsageError
 
 if TYPE_CHECKING:
-    from distexpand.planning.cost import Cost
-    from distexpand.planning.cost_demand import Cluster
-    from distexpand.planning.cost_rates import Storage
+    from distexpand.planning.cost.demand import Cluster
+    from distexpand.planning.cost.model import Cost
+    from distexpand.planning.cost.rates import Storage
     from distexpand.planning.model import Plan
 
 DEFAULT_NETWORK = "10Gbps"
@@ -34,8 +34,8 @@ def cost_question(
     Raises:
         UsageError: a rate or a storage isn't one, or there is no number of nodes to go with it.
     """
-    from distexpand.planning.cost_demand import Cluster
-    from distexpand.planning.cost_rates import parse_rate, parse_storage
+    from distexpand.planning.cost.demand import Cluster
+    from distexpand.planning.cost.rates import parse_rate, parse_storage
 
     if nodes is None:
         for option, given in (("--per-node", per_node), ("--network", network), ("--storage", storage)):
@@ -58,8 +58,8 @@ def cost_of(plan: "Plan", question: CostQuestion) -> "Cost":
         UsageError: several nodes on a disk that only one has.
     """
     from distexpand.engine.space import peak_memory_bytes
-    from distexpand.planning.cost import estimate_cost
-    from distexpand.planning.cost_work import plan_work
+    from distexpand.planning.cost.model import estimate_cost
+    from distexpand.planning.cost.work import plan_work
 
     # A worker holds one shard of the plan, not all.
     largest = max(plan.shards, key=lambda shard: len(shard.operations))

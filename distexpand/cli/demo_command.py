@@ -30,7 +30,7 @@ def demo_command(directory: Path) -> None:
     from distexpand.demo.model import prepare_model
     from distexpand.demo.packages import require
     from distexpand.demo.recipe import BLOCKS, RECIPE
-    from distexpand.storage.os_errors import storage_error
+    from distexpand.storage.local.os_errors import storage_error
 
     require()
     console = Console()
@@ -57,8 +57,8 @@ def _expand(console: "Console", recipe: Path, source: Path, output: Path) -> Non
     from distexpand.commit.committer import OutputMode
     from distexpand.demo.recipe import RECIPE
     from distexpand.report.plan_report import plan_report
-    from distexpand.report.progress import progress_display
     from distexpand.report.run_report import run_report
+    from distexpand.report.watching.display import progress_display
 
     _step(console, 2, f"The plan of {recipe}, from headers alone")
     planned = plan_expansion(RECIPE, origin=str(recipe), places={_NAME: str(source)})

@@ -80,7 +80,7 @@ def logs_command(
         return
     from distexpand.cli.following import conclude, detaching
     from distexpand.jobs.follow import follow as follow_job
-    from distexpand.report.cluster_progress import cluster_display
+    from distexpand.report.watching.cluster_progress import cluster_display
 
     with detaching([job], client.address):
         outcome = follow_job(client, job, cluster_display(quiet=quiet or as_json, verbose=verbose))
@@ -123,7 +123,7 @@ def resume_command(
     from distexpand.jobs.client import Submission, find_job, request_of
     from distexpand.jobs.requirements import BASE_REQUIREMENTS
     from distexpand.jobs.session import run_job
-    from distexpand.report.cluster_progress import cluster_display
+    from distexpand.report.watching.cluster_progress import cluster_display
 
     client = connected_client(address)
     found = find_job(client, job)
@@ -182,7 +182,7 @@ def _show_table(jobs: "list[tuple[Job, JobProgress | None]]") -> None:
     from rich.text import Text
 
     from distexpand.cli.following import age_text
-    from distexpand.report.glyphs import UNICODE, printable
+    from distexpand.report.picture.glyphs import UNICODE, printable
     from distexpand.report.sizes import share_text
 
     table = Table.grid(padding=(0, 2))

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import click
 
 from distexpand.cli.options import Command
-from distexpand.storage.own_file import write_own_file
+from distexpand.storage.local.own_file import write_own_file
 
 if TYPE_CHECKING:
     from distexpand.api import PlannedExpansion
-    from distexpand.planning.cost import Cost
+    from distexpand.planning.cost.model import Cost
     from distexpand.report.summary import PlanSummary
 
 
@@ -50,11 +50,11 @@ def write_maps(
     """
     if files == MapFiles(html=None, svg=None, png=None):
         return
-    from distexpand.planning.codec import plan_digest
-    from distexpand.report.map_layers import layer_map
-    from distexpand.report.map_page import PAGE_MARK, PageContent, map_page
-    from distexpand.report.map_png import PNG_MARK, map_png
-    from distexpand.report.map_svg import SVG_MARK, map_svg
+    from distexpand.planning.codec.plans import plan_digest
+    from distexpand.report.layer_map.layers import layer_map
+    from distexpand.report.layer_map.page import PAGE_MARK, PageContent, map_page
+    from distexpand.report.layer_map.png import PNG_MARK, map_png
+    from distexpand.report.layer_map.svg import SVG_MARK, map_svg
     from distexpand.report.model_card import plan_title
 
     plan = planned.plan

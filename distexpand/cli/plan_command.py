@@ -69,7 +69,7 @@ def plan_command(
     """Show what RECIPE would make: layers, sizes, memory, disk, problems. Reads no weight."""
     from distexpand.api import summarise_plan
     from distexpand.cli.cost_options import cost_of, cost_question
-    from distexpand.planning.codec import plan_digest
+    from distexpand.planning.codec.plans import plan_digest
     from distexpand.python.load_check import checked_load
     from distexpand.python.saved_plan import save_plan
 

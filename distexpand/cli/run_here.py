@@ -8,10 +8,10 @@ from distexpand.cli.interruption import saying_how_to_resume, stopping_on_signal
 from distexpand.cli.watching import Counted
 from distexpand.cluster.events import Noted
 from distexpand.commit.committer import OutputMode
-from distexpand.planning.codec import plan_digest
+from distexpand.planning.codec.plans import plan_digest
 from distexpand.planning.model import Plan
-from distexpand.report.progress import progress_display
-from distexpand.report.progress_events import EventProgress, EventWriter
+from distexpand.report.watching.display import progress_display
+from distexpand.report.watching.events import EventProgress, EventWriter
 from distexpand.runner.place import Output
 
 if TYPE_CHECKING:

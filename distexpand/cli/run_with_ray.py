@@ -13,8 +13,8 @@ from distexpand.cluster.events import Event, RunBegan, ShardDone
 from distexpand.cluster.options import ClusterOptions
 from distexpand.commit.committer import OutputMode
 from distexpand.planning.model import Plan
-from distexpand.report.cluster_progress import cluster_display
-from distexpand.report.progress_events import EventWriter
+from distexpand.report.watching.cluster_progress import cluster_display
+from distexpand.report.watching.events import EventWriter
 
 
 @dataclass(kw_only=True)

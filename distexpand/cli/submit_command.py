@@ -78,7 +78,7 @@ def submit_command(
     from distexpand.jobs.request import make_request
     from distexpand.jobs.session import run_job
     from distexpand.planning.layout import Layout
-    from distexpand.report.cluster_progress import cluster_display
+    from distexpand.report.watching.cluster_progress import cluster_display
 
     text, origin = recipe_text(recipe)
     request = make_request(

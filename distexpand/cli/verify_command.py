@@ -52,7 +52,7 @@ def verify_command(
     --load and --identity also run it, with one layer in memory at a time.
     """
     from distexpand.api import verify_output
-    from distexpand.report.progress import progress_display
+    from distexpand.report.watching.display import progress_display
 
     checks = asked_checks(
         out,
@@ -86,7 +86,7 @@ def _judge(out: "Output", report: "VerifyReport", *, quiet: bool) -> None:
     Raises:
         VerificationError: something differs.
     """
-    from distexpand.report.glyphs import UNICODE, printable
+    from distexpand.report.picture.glyphs import UNICODE, printable
     from distexpand.report.sizes import bytes_text, plural
     from distexpand.verifying.report import require_ok
 

@@ -13,7 +13,7 @@ from distexpand.errors import DistexpandError, InterruptedRunError, StorageError
 
 if TYPE_CHECKING:
     from distexpand.pauses import Retry
-    from distexpand.report.progress_events import EventWriter
+    from distexpand.report.watching.events import EventWriter
     from distexpand.runner.progress import ProgressSink
 
 STANDARD_ERROR = "-"
@@ -35,7 +35,7 @@ def writing_events(place: str | None) -> Iterator["EventWriter | None"]:
     if place is None:
         yield None
         return
-    from distexpand.report.progress_events import EventWriter
+    from distexpand.report.watching.events import EventWriter
 
     with ExitStack() as stack:
         writer = EventWriter(stack.enter_context(_opened(place)))

@@ -38,7 +38,7 @@ from distexpand.cluster.task import Attempted
 from distexpand.commit.committer import Committer
 from distexpand.engine.receipt import Receipt
 from distexpand.errors import InterruptedRunError, OutputError, OutputTakenError
-from distexpand.planning.codec import plan_digest
+from distexpand.planning.codec.plans import plan_digest
 from distexpand.planning.model import ShardPlan
 
 TICK_SECONDS = 0.5

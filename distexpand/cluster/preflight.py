@@ -25,8 +25,8 @@ from distexpand.cluster.verdict import Expected, other_content, problem_of, susp
 from distexpand.commit.files import make_directory
 from distexpand.commit.work_directory import PREFLIGHT_PREFIX
 from distexpand.errors import DistexpandError, StorageError, UsageError
-from distexpand.storage.local import WORK_DIRECTORY
-from distexpand.storage.os_errors import storage_error
+from distexpand.storage.local.directories import WORK_DIRECTORY
+from distexpand.storage.local.os_errors import storage_error
 
 ANSWER_SECONDS = 60.0
 INSTALL_SECONDS = 600.0

@@ -25,11 +25,11 @@ from distexpand.engine.transforms import single_threaded_shard
 from distexpand.errors import DistexpandError, StorageError
 from distexpand.intake.pins import pin_of
 from distexpand.planning.model import ShardPlan
-from distexpand.storage.io_path import choose_reading, choose_writing
-from distexpand.storage.local import LocalOutput
-from distexpand.storage.open_files import allow_open_files
+from distexpand.storage.local.directories import LocalOutput
+from distexpand.storage.local.io_path import choose_reading, choose_writing
+from distexpand.storage.local.open_files import allow_open_files
+from distexpand.storage.local.os_errors import storage_error
 from distexpand.storage.opening import open_stores
-from distexpand.storage.os_errors import storage_error
 from distexpand.storage.ranges import RangeReader
 
 _REPORT_SECONDS = 1.0

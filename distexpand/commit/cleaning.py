@@ -24,7 +24,7 @@ from distexpand.commit.work_directory import (
     dismantle,
 )
 from distexpand.errors import UsageError
-from distexpand.storage.local_reader import allocated_bytes
+from distexpand.storage.local.reader import allocated_bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

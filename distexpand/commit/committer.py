@@ -25,9 +25,9 @@ from distexpand.commit.output_files import manifest_text, require_same, require_
 from distexpand.commit.stamps import SourceStamp, read_stamps, require_same_sources, write_stamps
 from distexpand.engine.receipt import Receipt
 from distexpand.errors import OutputError
-from distexpand.planning.codec import same_work
+from distexpand.planning.codec.plans import same_work
 from distexpand.planning.model import Plan
-from distexpand.storage.os_errors import storage_error
+from distexpand.storage.local.os_errors import storage_error
 
 
 class OutputMode(Enum):

@@ -8,7 +8,7 @@ from distexpand.commit.manifest import Manifest
 from distexpand.errors import OutputError
 from distexpand.formats.index import INDEX_NAME
 from distexpand.planning.model import CONFIG_NAME, Plan
-from distexpand.storage.os_errors import storage_error
+from distexpand.storage.local.os_errors import storage_error
 
 _VERIFY = "`distexpand verify` finds whatever else is wrong"
 

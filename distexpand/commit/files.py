@@ -5,7 +5,7 @@ import os
 import secrets
 from pathlib import Path
 
-from distexpand.storage.os_errors import storage_error
+from distexpand.storage.local.os_errors import storage_error
 
 
 def sync_directory(directory: Path) -> None:

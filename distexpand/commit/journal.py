@@ -10,7 +10,7 @@ from pathlib import Path
 
 from distexpand.commit.files import sync_directory
 from distexpand.engine.receipt import Receipt, decode_receipt, encode_receipt
-from distexpand.storage.os_errors import storage_error
+from distexpand.storage.local.os_errors import storage_error
 
 
 def read_journal(path: Path) -> dict[str, Receipt]:

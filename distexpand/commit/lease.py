@@ -33,7 +33,7 @@ from distexpand.commit.work_directory import WorkDirectory, current, taken_over
 from distexpand.errors import OutputTakenError
 from distexpand.formats.json_record import record
 from distexpand.pauses import pause
-from distexpand.storage.os_errors import storage_error
+from distexpand.storage.local.os_errors import storage_error
 
 BEAT_SECONDS = 2.0
 PATIENCE_SECONDS = 20.0

@@ -18,7 +18,7 @@ from distexpand.formats.index import is_plain_path
 from distexpand.formats.json_record import record
 from distexpand.formats.json_text import load_json_object
 from distexpand.planning.check import shard_header
-from distexpand.planning.codec import plan_digest
+from distexpand.planning.codec.plans import plan_digest
 from distexpand.planning.digest_layout import ALGORITHM
 from distexpand.planning.model import CONFIG_NAME, LayerOrigin, Plan, SourceFile
 

@@ -11,9 +11,9 @@ from distexpand.formats.index import is_plain_path
 from distexpand.formats.json_text import load_json
 from distexpand.planning.model import Plan
 from distexpand.storage.address import Address, parse_address
-from distexpand.storage.local import WORK_DIRECTORY, LocalSource
-from distexpand.storage.local_reader import allocated_bytes
-from distexpand.storage.os_errors import storage_error
+from distexpand.storage.local.directories import WORK_DIRECTORY, LocalSource
+from distexpand.storage.local.os_errors import storage_error
+from distexpand.storage.local.reader import allocated_bytes
 
 _BY_HAND = "Remove the directory by hand."
 

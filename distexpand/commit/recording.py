@@ -14,7 +14,7 @@ from distexpand.commit.files import sync_directory, write_whole
 from distexpand.commit.manifest import MANIFEST_NAME, Manifest, encode_manifest
 from distexpand.commit.work_directory import DONE_PREFIX, current
 from distexpand.errors import OutputError
-from distexpand.storage.os_errors import storage_error
+from distexpand.storage.local.os_errors import storage_error
 
 
 def record_manifest(output: Path, before: Manifest, after: Manifest) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from distexpand.commit.files import write_whole
 from distexpand.errors import OutputError
 from distexpand.formats.json_record import record
-from distexpand.storage.os_errors import storage_error
+from distexpand.storage.local.os_errors import storage_error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,10 +18,10 @@ from pathlib import Path
 
 from distexpand.commit.files import remove, sync_directory, sync_entry, write_whole
 from distexpand.errors import OutputTakenError, UsageError
-from distexpand.planning.codec import decode_plan, encode_plan
+from distexpand.planning.codec.plans import decode_plan, encode_plan
 from distexpand.planning.model import Plan
-from distexpand.storage.local import WORK_DIRECTORY
-from distexpand.storage.os_errors import storage_error
+from distexpand.storage.local.directories import WORK_DIRECTORY
+from distexpand.storage.local.os_errors import storage_error
 
 NOTICE_NAME = "UNFINISHED.txt"
 _RUN_PREFIX = "run-"

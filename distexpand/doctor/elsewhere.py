@@ -7,7 +7,7 @@ from distexpand.doctor.findings import Found, Section, State
 from distexpand.errors import DistexpandError
 from distexpand.report.sizes import plural
 from distexpand.storage.address import HUB, WEB, Address
-from distexpand.storage.hub_client import (
+from distexpand.storage.hub.client import (
     hub_api,
     hub_library,
     is_logged_in,
@@ -15,11 +15,11 @@ from distexpand.storage.hub_client import (
     page_of,
     set_time_limits,
 )
-from distexpand.storage.hub_errors import HubError, hub_error
-from distexpand.storage.hub_repository import HubRepository
-from distexpand.storage.object_client import HOW_TO_SIGN_IN, has_credentials
-from distexpand.storage.object_requests import Requests
-from distexpand.storage.scratch import is_streamed, scratch_place
+from distexpand.storage.hub.errors import HubError, hub_error
+from distexpand.storage.hub.repository import HubRepository
+from distexpand.storage.local.scratch import is_streamed, scratch_place
+from distexpand.storage.objects.client import HOW_TO_SIGN_IN, has_credentials
+from distexpand.storage.objects.requests import Requests
 
 _LOG_IN = "Log in: hf auth login (or set HF_TOKEN)."
 

@@ -11,12 +11,12 @@ from distexpand.errors import DistexpandError
 from distexpand.planning.congruence import SHARED_BLOCK
 from distexpand.report.sizes import bytes_text
 from distexpand.runner.io_words import existing_folder
-from distexpand.storage.clone import can_clone
-from distexpand.storage.direct import open_direct, reads_directly
-from distexpand.storage.file_systems import file_system_of
-from distexpand.storage.io_path import choose_reading, choose_writing
-from distexpand.storage.local_attempt import LocalAttempt
-from distexpand.storage.local_reader import LocalReader, allocated_bytes
+from distexpand.storage.local.attempt import LocalAttempt
+from distexpand.storage.local.clone import can_clone
+from distexpand.storage.local.direct import open_direct, reads_directly
+from distexpand.storage.local.file_systems import file_system_of
+from distexpand.storage.local.io_path import choose_reading, choose_writing
+from distexpand.storage.local.reader import LocalReader, allocated_bytes
 
 _PROBE_BYTES = 4 * SHARED_BLOCK
 _SMALL_BYTES = 10_000_000_000

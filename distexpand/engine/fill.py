@@ -29,7 +29,7 @@ from distexpand.planning.operations import (
     constant_element,
     term_ranges,
 )
-from distexpand.storage.direct import LEAST_BYTES
+from distexpand.storage.local.direct import LEAST_BYTES
 from distexpand.storage.ranges import RangeReader, Readers
 
 STEP_BYTES = 2 * 1024 * 1024

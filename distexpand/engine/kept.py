@@ -15,7 +15,7 @@ from distexpand.engine.buffers import block_buffer
 from distexpand.engine.readings import PlacedBlock, Reading, ranges_of
 from distexpand.planning.digest_layout import PIECE_BYTES
 from distexpand.planning.operations import SourceRange
-from distexpand.storage.direct import LEAST_BYTES
+from distexpand.storage.local.direct import LEAST_BYTES
 from distexpand.storage.ranges import RangeReader, Readers
 
 MOST_KEPT = 4 * PIECE_BYTES + (1 << 20)

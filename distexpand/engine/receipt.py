@@ -10,7 +10,7 @@ from distexpand.formats.json_record import record
 class Receipt:
     """One shard, written, synced and checked under an attempt's name.
 
-    `digest` and the tensors' digests are hexadecimal (see `plan.digest_layout`), empty for a
+    `digest` and the tensors' digests are hexadecimal (see `planning.digest_layout`), empty for a
     tensor that shares blocks with its source and so was never read; the shard's is of its
     header and of the digests that there are. `seconds` is the attempt's duration.
     """

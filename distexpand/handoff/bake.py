@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from distexpand.intake.adapter import read_adapter_config
 from distexpand.intake.locate import default_model, locate, name_of_place
-from distexpand.planning.adapter import ADAPTER_CONFIG_NAME
+from distexpand.planning.adapters.adapter import ADAPTER_CONFIG_NAME
 from distexpand.recipe.adapter_config import base_model
 from distexpand.recipe.adapter_recipe import adapter_recipe
 from distexpand.recipe.canonical import ModelRef

@@ -13,11 +13,11 @@ from distexpand.handoff.replication import replicated
 from distexpand.handoff.target_modules import target_modules
 from distexpand.intake.locate import default_model
 from distexpand.intake.models import open_models
-from distexpand.planning.adapter import ADAPTER_CONFIG_NAME
+from distexpand.planning.adapters.adapter import ADAPTER_CONFIG_NAME
 from distexpand.planning.survey import survey
 from distexpand.recipe.lower import lower
 from distexpand.recipe.parse import parse_recipe
-from distexpand.storage.os_errors import storage_error
+from distexpand.storage.local.os_errors import storage_error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from distexpand.errors import RecipeError
 from distexpand.formats.catalog import TensorEntry
-from distexpand.planning.matrix_layout import MATRIX, stored_transposed
+from distexpand.planning.adapters.matrix_layout import MATRIX, stored_transposed
 from distexpand.planning.sources import SourceModel
 
 _EXPERTS = re.compile(r"(^|\.)experts(\.|$)")

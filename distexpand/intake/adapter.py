@@ -7,7 +7,7 @@ from distexpand.errors import CheckpointError
 from distexpand.formats.json_text import load_json_object
 from distexpand.intake.pins import read_whole
 from distexpand.intake.weights import read_shards
-from distexpand.planning.adapter import ADAPTER_CONFIG_NAME, ADAPTER_WEIGHT_NAMES, Adapter
+from distexpand.planning.adapters.adapter import ADAPTER_CONFIG_NAME, ADAPTER_WEIGHT_NAMES, Adapter
 from distexpand.recipe.canonical import ModelRef
 from distexpand.recipe.lora_settings import parse_lora_settings
 from distexpand.storage.ranges import SourceStore

@@ -9,7 +9,7 @@ from distexpand.intake.adapter import read_adapter
 from distexpand.intake.checkpoint import Checkpoint, read_checkpoint, read_side_files
 from distexpand.intake.locate import locate, pinned, unused_places
 from distexpand.intake.side_files import is_tokenizer_file
-from distexpand.planning.adapter import Adapter
+from distexpand.planning.adapters.adapter import Adapter
 from distexpand.planning.build import CarriedFile
 from distexpand.planning.sources import SourceModel, source_model
 from distexpand.recipe.canonical import ModelRef, Recipe

@@ -19,7 +19,7 @@ from distexpand.commit.work_directory import current, stored_plan
 from distexpand.errors import DistexpandError, OutputError, UsageError
 from distexpand.jobs.event_log import EventLog
 from distexpand.jobs.request import JobRequest, decode_request
-from distexpand.planning.codec import plan_digest, same_work
+from distexpand.planning.codec.plans import plan_digest, same_work
 from distexpand.planning.model import Plan
 from distexpand.signals import told_to_end
 

@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from distexpand.architecture.config_remap import RemappedConfig, remap_config
+from distexpand.architecture.config.remap import RemappedConfig, remap_config
 from distexpand.findings import Finding
 from distexpand.formats.dtypes import DType
-from distexpand.planning.adapter import Adapter
-from distexpand.planning.adapter_use import applied_adapters, lint_adapters
+from distexpand.planning.adapters.adapter import Adapter
+from distexpand.planning.adapters.use import applied_adapters, lint_adapters
 from distexpand.planning.fit import check_fit, check_layers
 from distexpand.planning.layout import Layout
 from distexpand.planning.model import CONFIG_NAME, CopiedFile, Plan, SourceFile, TextFile

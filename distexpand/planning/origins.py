@@ -3,8 +3,8 @@
 from collections import Counter
 from collections.abc import Mapping
 
-from distexpand.architecture.config_remap import LayerConfig, layer_kind
-from distexpand.architecture.residual import identity_values
+from distexpand.architecture.config.remap import LayerConfig, layer_kind
+from distexpand.architecture.residual.identity import identity_values
 from distexpand.errors import ArchitectureError
 from distexpand.planning.model import LayerOrigin
 from distexpand.planning.sources import SourceModel, primary_source, used_sources

@@ -1,12 +1,12 @@
 """Packing: give every output tensor a shard and an offset, as the Hub's conventions have it.
 
 Tensors stay in their order, unless they are laid out by source
-(`plan.by_source`); a shard is closed when the next tensor would take its data
+(`planning.by_source`); a shard is closed when the next tensor would take its data
 beyond the shard size. Inside a shard wider elements come first, so that every
 tensor starts at a multiple of its element's size. Headers are known before any
 byte is written, so that a shard can be written in any order. How long a header
 is decides whether the file system can share a source's blocks
-(`plan.congruence`).
+(`planning.congruence`).
 """
 
 from collections.abc import Iterable, Iterator, Mapping

@@ -3,13 +3,13 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from distexpand.architecture.residual import identity_values
-from distexpand.architecture.residual_places import check_place
+from distexpand.architecture.residual.identity import identity_values
+from distexpand.architecture.residual.places import check_place
 from distexpand.architecture.shared_blocks import is_shared
-from distexpand.architecture.stack import LayerStack
+from distexpand.architecture.stacks.stack import LayerStack
 from distexpand.errors import RecipeError
 from distexpand.formats.catalog import TensorEntry
-from distexpand.planning.adapted_tensors import BAKE_FIRST, adapted_tensor
+from distexpand.planning.adapters.tensors import BAKE_FIRST, adapted_tensor
 from distexpand.planning.depth import gathered_tensor
 from distexpand.planning.placement import place_layers
 from distexpand.planning.quantised_rules import quantised_values

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from distexpand.formats.catalog import TensorEntry
-from distexpand.planning.adapter import AppliedAdapter, Change
+from distexpand.planning.adapters.adapter import AppliedAdapter, Change
 from distexpand.planning.modules import StackRecipe
 from distexpand.planning.sources import SourceModel
 from distexpand.planning.tensors import Casting, SourceNumber

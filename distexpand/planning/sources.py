@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from distexpand.architecture.config_remap import config_level
-from distexpand.architecture.counts import with_decoder_count
+from distexpand.architecture.config.remap import config_level
 from distexpand.architecture.outside import is_before_stack
 from distexpand.architecture.shared_blocks import SharedBlocks, find_shared_blocks, is_shared
-from distexpand.architecture.stack import LayerStack, find_layer_stack
+from distexpand.architecture.stacks.counts import with_decoder_count
+from distexpand.architecture.stacks.stack import LayerStack, find_layer_stack
 from distexpand.formats.catalog import Catalog, TensorEntry
 from distexpand.recipe.canonical import ModelRef, Part, Source
 

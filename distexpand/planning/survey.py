@@ -7,13 +7,13 @@ a plan would do.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from distexpand.architecture.config_lists import by_layer, every_layer
-from distexpand.architecture.config_sources import layers_of
-from distexpand.architecture.layer_rules import LayerRule
-from distexpand.architecture.layer_rules_paths import look_up
+from distexpand.architecture.config.lists import by_layer, every_layer
+from distexpand.architecture.config.sources import layers_of
+from distexpand.architecture.layer_rules.paths import look_up
+from distexpand.architecture.layer_rules.rule import LayerRule
 from distexpand.architecture.positions import placed_tensors
-from distexpand.architecture.residual import identity_values
-from distexpand.architecture.stack import LayerStack
+from distexpand.architecture.residual.identity import identity_values
+from distexpand.architecture.stacks.stack import LayerStack
 from distexpand.errors import ArchitectureError
 from distexpand.formats.json_text import brief
 from distexpand.planning.oddities import oddities

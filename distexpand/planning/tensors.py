@@ -8,7 +8,7 @@ from typing import NamedTuple, TypeAlias
 from distexpand.errors import RecipeError
 from distexpand.formats.catalog import TensorEntry
 from distexpand.formats.dtypes import DType
-from distexpand.planning.adapter import Change
+from distexpand.planning.adapters.adapter import Change
 from distexpand.planning.operations import (
     Blend,
     Constant,

@@ -152,7 +152,7 @@ def _tensors(shard: ShardPlan) -> Iterator[OutputTensor]:
 
 
 def _layer_order(tensor: OutputTensor) -> tuple[str, int, Ranges]:
-    """Return what sorts layer 10 behind layer 9, and in a layer as `plan.resolve` does."""
+    """Return what sorts layer 10 behind layer 9, and in a layer as `planning.resolve` does."""
     layer = _LAYER.match(tensor.name)
     ranges = source_terms(tensor.operation)
     return (layer[1], int(layer[2]), ranges) if layer else (tensor.name, 0, ranges)

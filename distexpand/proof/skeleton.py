@@ -13,8 +13,8 @@ from distexpand.formats.header import encode_header
 from distexpand.intake.pins import read_whole
 from distexpand.intake.weights import read_catalog
 from distexpand.planning.model import CONFIG_NAME, Plan
+from distexpand.storage.local.os_errors import storage_error
 from distexpand.storage.opening import open_stores
-from distexpand.storage.os_errors import storage_error
 from distexpand.storage.ranges import SourceStore
 
 _ONLY_SHARD = "model.safetensors"

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from distexpand.report.progress import NoProgress, progress_display
+from distexpand.report.watching.display import NoProgress, progress_display
 from distexpand.runner.progress import ProgressSink
 
 _BETWEEN_CALLS = 0.1

@@ -16,8 +16,8 @@ from distexpand.errors import CheckpointError, UsageError
 from distexpand.findings import Finding
 from distexpand.formats.json_record import record
 from distexpand.formats.json_text import load_json_object
-from distexpand.planning.codec import decode_plan, encode_plan
-from distexpand.storage.own_file import write_own_file
+from distexpand.planning.codec.plans import decode_plan, encode_plan
+from distexpand.storage.local.own_file import write_own_file
 
 _START = b'{"distexpand_plan": '
 _VERSION = 1

@@ -7,7 +7,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from distexpand.planning.cost import Cost, Prediction
+from distexpand.planning.cost.model import Cost, Prediction
 from distexpand.report.sizes import bytes_text, duration_text, plural, rate_text
 
 _STAGES = ("start", "transfer", "waiting", "finish")

@@ -5,7 +5,7 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from distexpand.architecture.stack import LayerStack
+from distexpand.architecture.stacks.stack import LayerStack
 from distexpand.planning.survey import Attribute, LayerKind
 from distexpand.recipe.lint import layer_list
 from distexpand.report.sizes import bytes_text, count_text, plural

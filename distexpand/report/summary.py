@@ -25,7 +25,7 @@ from distexpand.planning.operations import (
     Zero,
 )
 from distexpand.planning.transfer import Transfer
-from distexpand.report.layer_runs import is_repeat
+from distexpand.report.picture.runs import is_repeat
 
 _LENGTH_PREFIX = 8
 

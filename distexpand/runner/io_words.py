@@ -5,9 +5,9 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from distexpand.planning.congruence import SHARED_BLOCK
-from distexpand.storage.clone import can_clone
-from distexpand.storage.io_path import choose_reading, choose_writing
-from distexpand.storage.local_reader import LocalReader
+from distexpand.storage.local.clone import can_clone
+from distexpand.storage.local.io_path import choose_reading, choose_writing
+from distexpand.storage.local.reader import LocalReader
 from distexpand.storage.ranges import RangeReader
 
 

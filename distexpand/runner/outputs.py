@@ -14,9 +14,9 @@ from distexpand.runner.place import Output
 from distexpand.runner.room import check_room, check_room_left, check_staging_room
 from distexpand.runner.writing import local_output, prepare_reading
 from distexpand.storage.address import HUB, Address
-from distexpand.storage.io_path import WORTH_A_TRIAL
+from distexpand.storage.local.io_path import WORTH_A_TRIAL
+from distexpand.storage.local.scratch import is_streamed, scratch_place
 from distexpand.storage.ranges import OutputStore, RangeReader
-from distexpand.storage.scratch import is_streamed, scratch_place
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +89,7 @@ def _repository(
     mode: OutputMode,
     tell: Callable[[str], None],
 ) -> Iterator[OpenedOutput]:
-    from distexpand.commit.hub_committer import HubCommitter  # noqa: PLC0415  # for who needs it
+    from distexpand.commit.hub.committer import HubCommitter  # noqa: PLC0415  # for who needs it
 
     with HubCommitter(output, plan, mode, scratch=scratch_place(), told=tell) as committer:
         tell(f"sending whole shards to the Hub from {committer.attempts}")
@@ -111,7 +111,7 @@ def _object_store(
     clone: bool,
     tell: Callable[[str], None],
 ) -> Iterator[OpenedOutput]:
-    from distexpand.commit.object_committer import ObjectCommitter  # noqa: PLC0415  # for who needs it
+    from distexpand.commit.objects.committer import ObjectCommitter  # noqa: PLC0415  # for who needs it
 
     with ObjectCommitter(output, plan, mode, shares=clone, told=tell) as committer:
 

@@ -5,10 +5,10 @@ from pathlib import Path
 from distexpand.errors import UsageError
 from distexpand.planning.model import Plan
 from distexpand.storage.address import FILE, WEB, Address, parse_address
-from distexpand.storage.local import LocalSource
+from distexpand.storage.local.directories import LocalSource
+from distexpand.storage.local.scratch import is_streamed
 from distexpand.storage.opening import open_store
 from distexpand.storage.ranges import SourceStore
-from distexpand.storage.scratch import is_streamed
 
 Output = Path | Address
 """A directory here, or a place elsewhere."""

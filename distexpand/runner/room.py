@@ -13,8 +13,8 @@ from distexpand.planning.model import Plan
 from distexpand.runner.io_words import existing_folder, io_words, shareable_sources
 from distexpand.runner.place import Output, staged_bytes
 from distexpand.storage.address import Address
+from distexpand.storage.local.scratch import is_streamed, scratch_place
 from distexpand.storage.ranges import RangeReader
-from distexpand.storage.scratch import is_streamed, scratch_place
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

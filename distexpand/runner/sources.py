@@ -18,8 +18,8 @@ from distexpand.intake.pins import pin_of, read_range
 from distexpand.pauses import thread_pool
 from distexpand.planning.model import Plan
 from distexpand.planning.operations import sources_of
+from distexpand.storage.local.open_files import allow_open_files
 from distexpand.storage.memory import BytesReader
-from distexpand.storage.open_files import allow_open_files
 from distexpand.storage.opening import open_stores
 from distexpand.storage.ranges import RangeReader
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from distexpand.planning.model import ShardPlan
 from distexpand.runner.io_words import shareable_sources
-from distexpand.storage.io_path import WORTH_A_TRIAL, choose_reading, choose_writing
-from distexpand.storage.local import LocalOutput
-from distexpand.storage.open_files import allow_open_files
+from distexpand.storage.local.directories import LocalOutput
+from distexpand.storage.local.io_path import WORTH_A_TRIAL, choose_reading, choose_writing
+from distexpand.storage.local.open_files import allow_open_files
 from distexpand.storage.ranges import RangeReader
 
 

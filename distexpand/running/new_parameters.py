@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from distexpand.architecture.stack import LayerStack
+from distexpand.architecture.stacks.stack import LayerStack
 from distexpand.errors import ArchitectureError
 from distexpand.handoff.new_parameters import NewParameters
 from distexpand.running.deferred import leaves

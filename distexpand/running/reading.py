@@ -21,9 +21,9 @@ from distexpand.planning.digest_layout import PIECE_BYTES
 from distexpand.planning.operations import Copy, Operation
 from distexpand.proof.keys import TORCH_NAMES
 from distexpand.running.weights import Made, Weights
-from distexpand.storage.local import LocalSource
+from distexpand.storage.local.directories import LocalSource
+from distexpand.storage.local.os_errors import storage_error
 from distexpand.storage.opening import open_stores
-from distexpand.storage.os_errors import storage_error
 from distexpand.storage.ranges import RangeReader, SourceStore
 
 _NO_RESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000)

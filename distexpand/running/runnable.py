@@ -12,8 +12,8 @@ from distexpand.intake.weights import read_catalog
 from distexpand.planning.model import CONFIG_NAME, Plan
 from distexpand.runner.sources import check_sources, open_sources, read_side_files
 from distexpand.running.weights import Weights, planned_weights, stored_weights
-from distexpand.storage.local import LocalSource
-from distexpand.storage.os_errors import storage_error
+from distexpand.storage.local.directories import LocalSource
+from distexpand.storage.local.os_errors import storage_error
 from distexpand.storage.ranges import SourceStore
 
 

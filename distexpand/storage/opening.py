@@ -6,8 +6,8 @@ from pathlib import Path
 
 from distexpand.formats.archive_index import ARCHIVE_NAME
 from distexpand.storage.address import HUB, WEB, Address, parse_address
-from distexpand.storage.archive_source import ArchiveSource, is_archive
-from distexpand.storage.local import LocalSource
+from distexpand.storage.archives.source import ArchiveSource, is_archive
+from distexpand.storage.local.directories import LocalSource
 from distexpand.storage.ranges import SourceStore
 
 
@@ -31,13 +31,13 @@ def open_store(location: str) -> SourceStore:
 
 
 def _objects(address: Address) -> SourceStore:
-    from distexpand.storage.object_source import ObjectSource  # noqa: PLC0415  # for who needs it
+    from distexpand.storage.objects.source import ObjectSource  # noqa: PLC0415  # for who needs it
 
     return ObjectSource(address)
 
 
 def _hub(address: Address) -> SourceStore:
-    from distexpand.storage.hub_source import HubSource  # noqa: PLC0415  # for who needs it
+    from distexpand.storage.hub.source import HubSource  # noqa: PLC0415  # for who needs it
 
     return HubSource(address)
 

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from distexpand.architecture.stack import find_layer_stack
+from distexpand.architecture.stacks.stack import find_layer_stack
 from distexpand.commit.manifest import MANIFEST_NAME, Manifest, decode_manifest
 from distexpand.commit.work_directory import DONE_PREFIX, NOTICE_NAME, current
 from distexpand.errors import DistexpandError, OutputError
@@ -17,8 +17,8 @@ from distexpand.intake.pins import read_header, read_whole
 from distexpand.intake.weights import read_catalog
 from distexpand.planning.model import CONFIG_NAME
 from distexpand.runner.place import Output, output_store
-from distexpand.storage.local import WORK_DIRECTORY
-from distexpand.storage.os_errors import storage_error
+from distexpand.storage.local.directories import WORK_DIRECTORY
+from distexpand.storage.local.os_errors import storage_error
 from distexpand.storage.ranges import SourceStore
 from distexpand.verifying.report import Difference, reason
 

@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from unittest.mock import patch
 
-from distexpand.architecture import residual
-from distexpand.architecture.residual import identity_values
-from distexpand.architecture.residual_fact import Fact
-from distexpand.architecture.residual_facts import FACTS
+from distexpand.architecture.residual import identity as residual
+from distexpand.architecture.residual.fact import Fact
+from distexpand.architecture.residual.facts import FACTS
+from distexpand.architecture.residual.identity import identity_values
 from distexpand.errors import ArchitectureError
 from tests.architecture.layer_names import LayerKind
 

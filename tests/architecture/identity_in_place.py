@@ -13,9 +13,9 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
-from distexpand.architecture.config_remap import config_level
-from distexpand.architecture.residual import identity_values
-from distexpand.architecture.stack import LayerStack, find_layer_stack
+from distexpand.architecture.config.remap import config_level
+from distexpand.architecture.residual.identity import identity_values
+from distexpand.architecture.stacks.stack import LayerStack, find_layer_stack
 from distexpand.errors import ArchitectureError
 from distexpand.formats.dtypes import DType
 from tests.support.architectures import Auto, model_class, write_tiny

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from distexpand.architecture.residual_facts import NEVER_IF
+from distexpand.architecture.residual.facts import NEVER_IF
 from distexpand.formats.dtypes import DType
 
 if TYPE_CHECKING:

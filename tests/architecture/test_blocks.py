@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from distexpand.architecture.blocks import in_blocks, in_layers
-from distexpand.architecture.config_remap import LayerConfig, config_level, layer_kind, remap_config
-from distexpand.architecture.stack import find_layer_stack
+from distexpand.architecture.config.remap import LayerConfig, config_level, layer_kind, remap_config
+from distexpand.architecture.stacks.blocks import in_blocks, in_layers
+from distexpand.architecture.stacks.stack import find_layer_stack
 from distexpand.errors import ArchitectureError
 
 TWO = ("self_attn.o_proj.weight", "mlp.down_proj.weight")

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from distexpand.architecture.config_remap import LayerConfig, layer_kind, per_layer_keys, remap_config
-from distexpand.architecture.stack import LayerStack
+from distexpand.architecture.config.remap import LayerConfig, layer_kind, per_layer_keys, remap_config
+from distexpand.architecture.stacks.stack import LayerStack
 from distexpand.errors import ArchitectureError
 
 TOP = ("num_hidden_layers",)

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from distexpand.architecture.config_remap import LayerConfig, remap_config
-from distexpand.architecture.stack import LayerStack
+from distexpand.architecture.config.remap import LayerConfig, remap_config
+from distexpand.architecture.stacks.stack import LayerStack
 
 
 def remap(config, order, *, count=4, prefix="model.layers.", others=()):

@@ -4,10 +4,10 @@ from contextlib import suppress
 
 import pytest
 
-from distexpand.architecture.config_remap import LayerConfig, remap_config
-from distexpand.architecture.layer_rules_paths import put
-from distexpand.architecture.layer_rules_table import RULES
-from distexpand.architecture.stack import LayerStack
+from distexpand.architecture.config.remap import LayerConfig, remap_config
+from distexpand.architecture.layer_rules.paths import put
+from distexpand.architecture.layer_rules.table import RULES
+from distexpand.architecture.stacks.stack import LayerStack
 from distexpand.errors import ArchitectureError
 
 ODD = (

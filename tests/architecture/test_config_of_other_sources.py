@@ -2,8 +2,8 @@
 
 import pytest
 
-from distexpand.architecture.config_remap import LayerConfig, remap_config
-from distexpand.architecture.stack import LayerStack
+from distexpand.architecture.config.remap import LayerConfig, remap_config
+from distexpand.architecture.stacks.stack import LayerStack
 from distexpand.errors import ArchitectureError
 
 STACK = LayerStack(prefix="model.layers.", num_layers=4, count_path=("num_hidden_layers",))

@@ -2,11 +2,11 @@
 
 import pytest
 
-from distexpand.architecture import layer_rules_table
-from distexpand.architecture.config_remap import LayerConfig, remap_config
-from distexpand.architecture.layer_rules_any import RULES_OF_ANY_MODEL
-from distexpand.architecture.layer_rules_table import RULES
-from distexpand.architecture.stack import LayerStack
+from distexpand.architecture.config.remap import LayerConfig, remap_config
+from distexpand.architecture.layer_rules import table as layer_rules_table
+from distexpand.architecture.layer_rules.any_model import RULES_OF_ANY_MODEL
+from distexpand.architecture.layer_rules.table import RULES
+from distexpand.architecture.stacks.stack import LayerStack
 from distexpand.errors import ArchitectureError
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from distexpand.architecture.residual_fact import NORMALISED, Fact
-from distexpand.architecture.residual_facts import FACTS, NEVER_IF, NORM_BEFORE_PART
+from distexpand.architecture.residual.fact import NORMALISED, Fact
+from distexpand.architecture.residual.facts import FACTS, NEVER_IF, NORM_BEFORE_PART
 from distexpand.formats.dtypes import DType
 from tests.architecture.facts_exercised import changed_by, outcome
 from tests.architecture.layer_names import LayerKind, layer_kinds

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from distexpand.architecture.residual_facts import FACTS
-from distexpand.architecture.residual_places import PLACE_RULES
+from distexpand.architecture.residual.facts import FACTS
+from distexpand.architecture.residual.places import PLACE_RULES
 from tests.architecture.facts_exercised import changed_by
 from tests.architecture.layer_names import described, layer_kinds
 

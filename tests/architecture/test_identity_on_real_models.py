@@ -10,9 +10,9 @@ pytest.importorskip("transformers", reason="needs pip install 'distexpand[load]'
 
 from safetensors.torch import load_file, save_file  # noqa: E402
 
-from distexpand.architecture.config_remap import LayerConfig, config_level, remap_config  # noqa: E402
-from distexpand.architecture.residual import identity_values  # noqa: E402
-from distexpand.architecture.stack import find_layer_stack  # noqa: E402
+from distexpand.architecture.config.remap import LayerConfig, config_level, remap_config  # noqa: E402
+from distexpand.architecture.residual.identity import identity_values  # noqa: E402
+from distexpand.architecture.stacks.stack import find_layer_stack  # noqa: E402
 from distexpand.errors import ArchitectureError  # noqa: E402
 from distexpand.formats.dtypes import DType  # noqa: E402
 from tests.architecture.families import FAMILIES, logits, read_config, save_tiny  # noqa: E402

@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from distexpand.architecture.layer_rules import LayerRule, Mismatch, Ref, expanded, fit_rule, wanted_facts
-from distexpand.architecture.layer_rules_bonds import (
+from distexpand.architecture.layer_rules.bonds import (
     divided_by_root_of_depth,
     numbered,
     shared_sources,
@@ -15,7 +14,7 @@ from distexpand.architecture.layer_rules_bonds import (
     shares_of_depth,
     steps_by_count,
 )
-from distexpand.architecture.layer_rules_kinds import (
+from distexpand.architecture.layer_rules.kinds import (
     cycle,
     every,
     from_on,
@@ -28,7 +27,15 @@ from distexpand.architecture.layer_rules_kinds import (
     sections,
     sparse_steps,
 )
-from distexpand.architecture.layer_rules_nearby import nearby_orders
+from distexpand.architecture.layer_rules.nearby import nearby_orders
+from distexpand.architecture.layer_rules.rule import (
+    LayerRule,
+    Mismatch,
+    Ref,
+    expanded,
+    fit_rule,
+    wanted_facts,
+)
 
 MOST = 6
 

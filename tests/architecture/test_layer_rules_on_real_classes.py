@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from distexpand.architecture import layer_rules_table
-from distexpand.architecture.config_remap import LayerConfig, remap_config
-from distexpand.architecture.layer_rules import LayerRule
-from distexpand.architecture.layer_rules_table import RULES
-from distexpand.architecture.stack import LayerStack
+from distexpand.architecture.config.remap import LayerConfig, remap_config
+from distexpand.architecture.layer_rules import table as layer_rules_table
+from distexpand.architecture.layer_rules.rule import LayerRule
+from distexpand.architecture.layer_rules.table import RULES
+from distexpand.architecture.stacks.stack import LayerStack
 from distexpand.errors import ArchitectureError
 from tests.architecture.layer_cases import CASES, Case
 

@@ -14,7 +14,7 @@ from distexpand.architecture.quantised import (  # noqa: E402
     storage_of,
     zero_values,
 )
-from distexpand.architecture.residual import identity_values  # noqa: E402
+from distexpand.architecture.residual.identity import identity_values  # noqa: E402
 from distexpand.errors import ArchitectureError  # noqa: E402
 from distexpand.formats.dtypes import DType  # noqa: E402
 

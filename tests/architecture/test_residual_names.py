@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from distexpand.architecture.residual import identity_values
+from distexpand.architecture.residual.identity import identity_values
 from distexpand.errors import ArchitectureError
 from distexpand.formats.dtypes import DType
 

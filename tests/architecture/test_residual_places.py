@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from distexpand.architecture.residual_places import PLACE_RULES, check_place
+from distexpand.architecture.residual.places import PLACE_RULES, check_place
 from distexpand.errors import ArchitectureError
 from distexpand.planning.operations import Zero
 from tests.planning.catalogs import built, catalog_model, models_of

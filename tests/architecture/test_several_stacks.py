@@ -4,8 +4,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from distexpand.architecture.counts import COUNT_KEYS, with_decoder_count
-from distexpand.architecture.stack import find_layer_stack, find_layer_stacks
+from distexpand.architecture.stacks.counts import COUNT_KEYS, with_decoder_count
+from distexpand.architecture.stacks.stack import find_layer_stack, find_layer_stacks
 from distexpand.errors import ArchitectureError
 
 MTP = ["eh_proj.weight", "enorm.weight", "hnorm.weight", "mlp.w", "shared_head.norm.weight"]

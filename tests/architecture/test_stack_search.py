@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from distexpand.architecture.stack import LayerStack, find_layer_stack
+from distexpand.architecture.stacks.stack import LayerStack, find_layer_stack
 from distexpand.errors import ArchitectureError
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from distexpand.architecture.counts import BEYOND_KEYS, with_decoder_count
-from distexpand.architecture.stack import find_layer_stack
+from distexpand.architecture.stacks.counts import BEYOND_KEYS, with_decoder_count
+from distexpand.architecture.stacks.stack import find_layer_stack
 from tests.architecture.test_several_stacks import names
 
 SIDES = [

@@ -11,11 +11,11 @@ from distexpand.formats.archive_index import Form
 from distexpand.intake.checkpoint import read_checkpoint
 from distexpand.intake.pins import read_whole
 from distexpand.recipe.canonical import ModelRef
-from distexpand.report.progress import NoProgress
+from distexpand.report.watching.display import NoProgress
 from distexpand.runner.local import run_local
 from distexpand.runner.sources import check_sources, read_side_files
-from distexpand.storage.archive_source import ArchiveSource
-from distexpand.storage.local import LocalOutput, LocalSource
+from distexpand.storage.archives.source import ArchiveSource
+from distexpand.storage.local.directories import LocalOutput, LocalSource
 from tests.api.small import BLOCKS, SCALED, small_model, small_plan, tree
 from tests.support.archives import packed, small_frames, written
 from tests.support.tiny import tiny_checkpoint, to_bin

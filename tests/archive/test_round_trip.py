@@ -12,7 +12,7 @@ from distexpand.errors import UsageError
 from distexpand.formats.archive_index import ARCHIVE_NAME, Form
 from distexpand.formats.dtypes import DType
 from distexpand.formats.header import encode_header
-from distexpand.storage import byte_planes
+from distexpand.storage.archives import byte_planes
 from tests.api.small import small_model, tree
 from tests.formats.headers import data_bytes, metadata, tensor_lists
 from tests.storage.contract import noise

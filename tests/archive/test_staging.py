@@ -10,8 +10,8 @@ import pytest
 from distexpand.archive.staging import StagedDirectory
 from distexpand.errors import InterruptedRunError, OutputTakenError, StorageError, UsageError
 from distexpand.formats.archive_index import ARCHIVE_NAME, Form
-from distexpand.report.progress import NoProgress
-from distexpand.storage.local import WORK_DIRECTORY
+from distexpand.report.watching.display import NoProgress
+from distexpand.storage.local.directories import WORK_DIRECTORY
 from tests.api.small import tree
 from tests.commit.crashes import crash_at
 from tests.storage.contract import noise

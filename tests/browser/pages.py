@@ -7,9 +7,9 @@ from pathlib import Path
 import yaml
 
 from distexpand.api import PlannedExpansion, plan_expansion, summarise_plan
-from distexpand.planning.codec import plan_digest
-from distexpand.report.map_layers import LayerMap, layer_map
-from distexpand.report.map_page import PageContent, map_page
+from distexpand.planning.codec.plans import plan_digest
+from distexpand.report.layer_map.layers import LayerMap, layer_map
+from distexpand.report.layer_map.page import PageContent, map_page
 from distexpand.report.summary import PlanSummary
 from tests.api.small import small_model
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from distexpand.report.map_rates import Rates, moved, stage_seconds, time_words
+from distexpand.report.layer_map.rates import Rates, moved, stage_seconds, time_words
 from distexpand.report.sizes import duration_text
 from tests.browser.pages import Report, reports
 

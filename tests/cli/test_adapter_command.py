@@ -12,7 +12,7 @@ pytest.importorskip("safetensors", reason="needs pip install 'distexpand[load]'"
 from distexpand.api import plan_expansion, run_plan
 from distexpand.errors import InterruptedRunError
 from distexpand.handoff.bake import baking
-from distexpand.report.progress import NoProgress
+from distexpand.report.watching.display import NoProgress
 from tests.api.small import COPIES, tree
 from tests.cli.calls import Cli
 from tests.support.adapter_files import write_adapter

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from distexpand.formats.archive_index import ARCHIVE_NAME
-from distexpand.storage.local import WORK_DIRECTORY
+from distexpand.storage.local.directories import WORK_DIRECTORY
 from tests.api.small import COPIES, tree
 from tests.cli.calls import command
 from tests.storage.contract import noise

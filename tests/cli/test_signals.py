@@ -10,7 +10,7 @@ import pytest
 
 from distexpand.commit.manifest import MANIFEST_NAME
 from distexpand.commit.work_directory import NOTICE_NAME
-from distexpand.storage.local import WORK_DIRECTORY
+from distexpand.storage.local.directories import WORK_DIRECTORY
 from tests.api.small import digests, small_model
 from tests.cli.calls import call, command
 

@@ -19,7 +19,7 @@ from distexpand.engine.receipt import Receipt
 from distexpand.engine.shard import ShardEngine
 from distexpand.planning.model import Plan, ShardPlan
 from distexpand.runner.sources import open_sources, read_side_files, source_stamps
-from distexpand.storage.local import LocalOutput
+from distexpand.storage.local.directories import LocalOutput
 
 
 @contextmanager

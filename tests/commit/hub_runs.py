@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from distexpand.commit import hub_quota
 from distexpand.commit.committer import OutputMode
-from distexpand.commit.hub_committer import HubCommitter
+from distexpand.commit.hub import quota as hub_quota
+from distexpand.commit.hub.committer import HubCommitter
 from distexpand.planning.model import Plan
-from distexpand.report.progress import NoProgress
+from distexpand.report.watching.display import NoProgress
 from distexpand.runner.local import run_local
 from distexpand.runner.sources import open_sources, read_side_files, source_stamps
-from distexpand.storage import hub_asking
 from distexpand.storage.address import Address
-from distexpand.storage.local import LocalOutput
+from distexpand.storage.hub import asking as hub_asking
+from distexpand.storage.local.directories import LocalOutput
 from tests.commit.hosts import attempted
 from tests.support.hub_server import HubServer
 from tests.support.hub_server.client import connected

@@ -6,7 +6,7 @@ from typing import Any
 from distexpand.commit.manifest import MANIFEST_NAME
 from distexpand.commit.work_directory import NOTICE_NAME
 from distexpand.storage.address import Address
-from distexpand.storage.local import WORK_DIRECTORY
+from distexpand.storage.local.directories import WORK_DIRECTORY
 
 
 @dataclass(frozen=True)

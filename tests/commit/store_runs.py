@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from distexpand.commit.committer import OutputMode
-from distexpand.commit.object_committer import ObjectCommitter
-from distexpand.commit.object_lease import Pace
+from distexpand.commit.objects.committer import ObjectCommitter
+from distexpand.commit.objects.lease import Pace
 from distexpand.engine.receipt import Receipt
 from distexpand.engine.shard import ShardEngine
 from distexpand.pauses import StopSignal

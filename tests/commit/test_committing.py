@@ -14,7 +14,7 @@ from distexpand.commit.work_directory import NOTICE_NAME, current
 from distexpand.engine.receipt import Receipt
 from distexpand.errors import CheckpointError, OutputError, UsageError
 from distexpand.planning.model import Plan
-from distexpand.storage.local import WORK_DIRECTORY
+from distexpand.storage.local.directories import WORK_DIRECTORY
 from tests.api.small import BLOCKS, identities, small_plan, tree
 from tests.commit.crashes import crash_at
 

@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("huggingface_hub", reason="needs pip install 'distexpand[hub]'")
 
 from distexpand.commit.committer import OutputMode
-from distexpand.commit.hub_run import branch_of
+from distexpand.commit.hub.run import branch_of
 from distexpand.commit.manifest import MANIFEST_NAME
 from distexpand.errors import OutputError, StorageError
 from distexpand.planning.model import Plan, TextFile

@@ -6,7 +6,7 @@ pytest.importorskip("huggingface_hub", reason="needs pip install 'distexpand[hub
 
 from distexpand.commit.committer import OutputMode
 from distexpand.planning.model import Plan
-from distexpand.storage.hub_errors import HubError
+from distexpand.storage.hub.errors import HubError
 from tests.commit.hub_runs import Output, run_on_hub
 from tests.support.hub_server import Fault
 from tests.support.hub_server.messages import Answer

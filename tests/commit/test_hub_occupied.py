@@ -7,8 +7,8 @@ import pytest
 pytest.importorskip("huggingface_hub", reason="needs pip install 'distexpand[hub]'")
 
 from distexpand.commit.committer import OutputMode
-from distexpand.commit.hub_committer import HubCommitter
-from distexpand.commit.hub_run import branch_of
+from distexpand.commit.hub.committer import HubCommitter
+from distexpand.commit.hub.run import branch_of
 from distexpand.errors import OutputError, UsageError
 from distexpand.planning.model import Plan
 from distexpand.storage.address import Address

@@ -4,13 +4,13 @@ import pytest
 
 pytest.importorskip("huggingface_hub", reason="needs pip install 'distexpand[hub]'")
 
-from distexpand.commit import hub_opening
 from distexpand.commit.committer import OutputMode
-from distexpand.commit.hub_committer import HubCommitter, clean_hub_output
-from distexpand.commit.hub_run import branch_of
+from distexpand.commit.hub import opening as hub_opening
+from distexpand.commit.hub.committer import HubCommitter, clean_hub_output
+from distexpand.commit.hub.run import branch_of
 from distexpand.errors import OutputTakenError
 from distexpand.planning.model import Plan
-from distexpand.storage.hub_repository import HubRepository
+from distexpand.storage.hub.repository import HubRepository
 from tests.commit.hosts import attempted
 from tests.commit.hub_runs import (
     ADDRESS,

@@ -20,7 +20,7 @@ from distexpand.commit.manifest import MANIFEST_NAME
 from distexpand.commit.work_directory import WorkDirectory, current
 from distexpand.errors import OutputError, StorageError
 from distexpand.planning.model import Plan
-from distexpand.storage.local import LocalOutput
+from distexpand.storage.local.directories import LocalOutput
 from tests.api.small import tree
 from tests.commit.hosts import attempted, cut_off, hold_sources, on_host, publish
 

@@ -52,7 +52,7 @@ from pathlib import Path
 from distexpand.api import run_plan
 from distexpand.commit.committer import OutputMode
 from distexpand.errors import OutputError
-from distexpand.report.progress import NoProgress
+from distexpand.report.watching.display import NoProgress
 from tests.api.small import small_plan
 
 recipe, model, output = sys.argv[1:]

@@ -4,13 +4,13 @@ import pytest
 
 from distexpand.commit.committer import OutputMode
 from distexpand.commit.manifest import MANIFEST_NAME
-from distexpand.commit.object_cleaning import clean_object_output
-from distexpand.commit.object_committer import ObjectCommitter
+from distexpand.commit.objects.cleaning import clean_object_output
+from distexpand.commit.objects.committer import ObjectCommitter
 from distexpand.errors import OutputTakenError, UsageError
 from distexpand.storage.address import Address
-from distexpand.storage.local import WORK_DIRECTORY
-from distexpand.storage.s3_attempt import S3Output
-from distexpand.storage.s3_uploads import S3Uploads
+from distexpand.storage.local.directories import WORK_DIRECTORY
+from distexpand.storage.s3.attempt import S3Output
+from distexpand.storage.s3.uploads import S3Uploads
 from tests.commit.crashes import Crash
 from tests.commit.store_crashes import crashing_after
 from tests.commit.store_places import Place

@@ -6,14 +6,14 @@ import pytest
 
 from distexpand.commit.committer import OutputMode
 from distexpand.commit.manifest import MANIFEST_NAME
-from distexpand.commit.object_committer import ObjectCommitter
-from distexpand.commit.object_lease_record import LEASE_PATH
+from distexpand.commit.objects.committer import ObjectCommitter
+from distexpand.commit.objects.lease_record import LEASE_PATH
 from distexpand.commit.stamps import SourceStamp
 from distexpand.engine.receipt import Receipt
 from distexpand.errors import InterruptedRunError, OutputError, OutputTakenError, StorageError, UsageError
 from distexpand.storage.address import Address
-from distexpand.storage.local import WORK_DIRECTORY
-from distexpand.storage.s3_uploads import S3Uploads
+from distexpand.storage.local.directories import WORK_DIRECTORY
+from distexpand.storage.s3.uploads import S3Uploads
 from tests.api.small import BLOCKS, small_plan
 from tests.commit.crashes import Crash
 from tests.commit.store_crashes import crashing_after, losing_answer

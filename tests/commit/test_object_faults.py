@@ -8,9 +8,9 @@ import pytest
 from distexpand.commit.committer import OutputMode
 from distexpand.errors import DistexpandError, StorageError
 from distexpand.storage.address import Address
-from distexpand.storage.part_grid import LEAST_PART
-from distexpand.storage.s3_attempt import S3Output
-from distexpand.storage.s3_names import S3Names
+from distexpand.storage.objects.part_grid import LEAST_PART
+from distexpand.storage.s3.attempt import S3Output
+from distexpand.storage.s3.names import S3Names
 from tests.commit.store_places import Place
 from tests.commit.store_runs import QUICK, run_to_store
 from tests.storage.contract import noise

@@ -8,10 +8,10 @@ from contextlib import ExitStack
 
 import pytest
 
-from distexpand.commit.object_lease import Pace, take
-from distexpand.commit.object_lease_record import LEASE_PATH, read_lease
+from distexpand.commit.objects.lease import Pace, take
+from distexpand.commit.objects.lease_record import LEASE_PATH, read_lease
 from distexpand.errors import OutputTakenError, StorageError
-from distexpand.storage.object_files import ObjectFiles
+from distexpand.storage.objects.files import ObjectFiles
 from tests.commit.store_runs import DEAD_SOON, QUICK
 
 HANGS = Pace(beat=60, look=0.05, patience=60)

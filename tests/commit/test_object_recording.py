@@ -6,8 +6,8 @@ import pytest
 
 from distexpand.commit.committer import OutputMode
 from distexpand.commit.manifest import MANIFEST_NAME, decode_manifest, encode_manifest
-from distexpand.commit.object_committer import ObjectCommitter
-from distexpand.commit.object_recording import record_object_manifest
+from distexpand.commit.objects.committer import ObjectCommitter
+from distexpand.commit.objects.recording import record_object_manifest
 from distexpand.errors import OutputError
 from tests.commit.store_runs import QUICK, run_to_store
 

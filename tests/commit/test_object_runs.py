@@ -7,7 +7,7 @@ import pytest
 from distexpand.api import plan_expansion, run_plan, verify_output
 from distexpand.commit.committer import OutputMode
 from distexpand.commit.manifest import MANIFEST_NAME, decode_manifest
-from distexpand.commit.object_cleaning import clean_object_output
+from distexpand.commit.objects.cleaning import clean_object_output
 from distexpand.errors import DistexpandError
 from distexpand.storage.address import Address
 from tests.api.small import COPIES, tree

@@ -4,10 +4,10 @@ import pytest
 
 from distexpand.commit.committer import OutputMode
 from distexpand.commit.manifest import MANIFEST_NAME
-from distexpand.commit.object_committer import ObjectCommitter
+from distexpand.commit.objects.committer import ObjectCommitter
 from distexpand.commit.work_directory import NOTICE_NAME
 from distexpand.errors import DistexpandError, InterruptedRunError, OutputTakenError
-from distexpand.storage.local import WORK_DIRECTORY
+from distexpand.storage.local.directories import WORK_DIRECTORY
 from tests.api.small import BLOCKS, small_plan
 from tests.commit.store_runs import DEAD_SOON, execute, run_to_store, staged
 

@@ -14,7 +14,7 @@ from distexpand.commit.work_directory import DONE_PREFIX, NOTICE_NAME, current
 from distexpand.errors import OutputError, StorageError, UsageError
 from distexpand.planning.model import Plan, TextFile
 from distexpand.runner import room
-from distexpand.storage.local import WORK_DIRECTORY
+from distexpand.storage.local.directories import WORK_DIRECTORY
 from tests.api.small import BLOCKS, small_plan, tree
 from tests.commit.crashes import crash_at
 

@@ -9,7 +9,7 @@ from distexpand.api import run_plan
 from distexpand.commit.manifest import MANIFEST_NAME, Manifest
 from distexpand.commit.recording import record_manifest
 from distexpand.errors import OutputError
-from distexpand.storage.local import WORK_DIRECTORY
+from distexpand.storage.local.directories import WORK_DIRECTORY
 from distexpand.verifying.structure import read_manifest
 from tests.api.small import BLOCKS, small_model, small_plan, tree
 

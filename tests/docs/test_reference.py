@@ -9,8 +9,8 @@ import pytest
 
 from distexpand.api import run_plan
 from distexpand.batch import document as batch_document
-from distexpand.planning import codec_operations
-from distexpand.planning.codec import encode_plan
+from distexpand.planning.codec import operations as codec_operations
+from distexpand.planning.codec.plans import encode_plan
 from distexpand.recipe import adapter_config, mergekit, shorthand
 from docs.generate.pages import PAGES, REFERENCE
 from tests.api.small import BLOCKS, small_model, small_plan

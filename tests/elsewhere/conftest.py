@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from distexpand.commit import hub_quota
-from distexpand.storage import hub_asking
+from distexpand.commit.hub import quota as hub_quota
+from distexpand.storage.hub import asking as hub_asking
 from tests.elsewhere.places import Buckets, Directories, Places, Repositories, Sources, WebFolders
 from tests.support.hub_server import HubServer
 from tests.support.hub_server.client import connected

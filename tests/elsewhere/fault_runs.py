@@ -18,12 +18,13 @@ from typing import Any
 import pytest
 
 from distexpand.api import run_plan
-from distexpand.commit import hub_quota, object_committer
 from distexpand.commit.committer import OutputMode
-from distexpand.commit.object_lease import Pace
+from distexpand.commit.hub import quota as hub_quota
+from distexpand.commit.objects import committer as object_committer
+from distexpand.commit.objects.lease import Pace
 from distexpand.errors import DistexpandError
-from distexpand.report.progress import NoProgress
-from distexpand.storage import hub_asking
+from distexpand.report.watching.display import NoProgress
+from distexpand.storage.hub import asking as hub_asking
 from tests.api.small import small_model, tree
 from tests.elsewhere.places import Buckets, Directories, Places, Repositories, Sources, WebFolders
 from tests.elsewhere.runs import output_at, planned

@@ -7,7 +7,7 @@ from distexpand.api import plan_expansion, run_plan
 from distexpand.commit.committer import OutputMode
 from distexpand.errors import InterruptedRunError
 from distexpand.planning.model import Plan
-from distexpand.report.progress import NoProgress
+from distexpand.report.watching.display import NoProgress
 from distexpand.runner.place import Output
 from distexpand.storage.address import parse_address
 

@@ -11,7 +11,7 @@ from distexpand.formats.dtypes import DType
 from distexpand.formats.header import encode_header
 from distexpand.planning.model import ShardPlan
 from distexpand.planning.operations import Blend, Constant, Copy, Operation, Scale, Term, Zero
-from distexpand.storage.local_reader import LocalReader
+from distexpand.storage.local.reader import LocalReader
 from distexpand.storage.ranges import RangeReader
 from distexpand.verifying.plain import plain_bytes
 

@@ -23,7 +23,7 @@ from distexpand.planning.operations import (
     Zero,
     source_terms,
 )
-from distexpand.storage.local_reader import LocalReader
+from distexpand.storage.local.reader import LocalReader
 from distexpand.storage.ranges import RangeReader
 
 SOURCE_BYTES = 4096

@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from distexpand.engine.space import _DataRanges
-from distexpand.storage.local_reader import LocalReader
+from distexpand.storage.local.reader import LocalReader
 
 _BLOCK = 4096
 _BLOCKS = 24

@@ -17,9 +17,9 @@ from distexpand.formats.dtypes import DType
 from distexpand.planning.digest_layout import combined_digest, piece_digest, shard_digest
 from distexpand.planning.model import ShardPlan
 from distexpand.planning.operations import Scale, Term
-from distexpand.storage.local import LocalOutput
+from distexpand.storage.local.directories import LocalOutput
+from distexpand.storage.local.way import Way
 from distexpand.storage.ranges import RangeReader
-from distexpand.storage.way import Way
 from tests.engine.paged_shards import (
     PAGE,
     groups,

@@ -13,7 +13,7 @@ from distexpand.engine.receipt import Receipt, decode_receipt, encode_receipt
 from distexpand.engine.shard import ShardEngine
 from distexpand.errors import InterruptedRunError, StorageError
 from distexpand.planning.model import ShardPlan
-from distexpand.storage.local import WORK_DIRECTORY, LocalOutput
+from distexpand.storage.local.directories import WORK_DIRECTORY, LocalOutput
 from distexpand.verifying.plain import plain_bytes
 from tests.engine.shards import (
     SOURCE_BYTES,

@@ -13,7 +13,7 @@ from distexpand.engine import gather
 from distexpand.engine.blocks import slice_operation
 from distexpand.engine.gather import fill_gather
 from distexpand.planning.operations import Gather, source_terms
-from distexpand.storage.local_reader import LocalReader
+from distexpand.storage.local.reader import LocalReader
 from distexpand.verifying.plain import plain_bytes
 
 OFFSET = 7

@@ -20,8 +20,8 @@ from distexpand.formats.header import encode_header
 from distexpand.planning.digest_layout import PIECE_BYTES
 from distexpand.planning.model import Plan, ShardPlan
 from distexpand.planning.operations import Blend, Copy, Operation, Scale, SourceRange, Term, Zero
-from distexpand.storage.local import LocalOutput
-from distexpand.storage.way import Way
+from distexpand.storage.local.directories import LocalOutput
+from distexpand.storage.local.way import Way
 from tests.engine.paged_shards import (
     PAGE,
     SOURCE_BYTES,

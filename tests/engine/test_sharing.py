@@ -16,7 +16,7 @@ from distexpand.engine.shard import ShardEngine
 from distexpand.engine.sharing import MOST_TOGETHER, groups_that_share
 from distexpand.errors import InterruptedRunError, StorageError
 from distexpand.planning.model import ShardPlan
-from distexpand.storage.local import LocalOutput
+from distexpand.storage.local.directories import LocalOutput
 from tests.engine.paged_shards import PAGE, SOURCE_BYTES, plain_file, shard_of, sources_in
 from tests.engine.shards import MemoryReader
 from tests.storage.contract import noise

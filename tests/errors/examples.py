@@ -10,9 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import distexpand
-from distexpand.commit.hub_commit import BranchMovedError
+from distexpand.commit.hub.commit import BranchMovedError
 from distexpand.jobs.connection import JobTakenError, UnknownJobError, job_error
-from distexpand.storage.hub_errors import HubError
+from distexpand.storage.hub.errors import HubError
 from distexpand.verifying.report import require_ok
 
 Example = Callable[[], object]

@@ -9,7 +9,7 @@ import yaml
 from distexpand.api import plan_expansion, run_plan
 from distexpand.errors import UsageError
 from distexpand.intake.weights import read_catalog
-from distexpand.storage.local import LocalSource
+from distexpand.storage.local.directories import LocalSource
 from distexpand.training import undoing_recipe
 from tests.api.small import BLOCKS, COPIES, TWO_SOURCES, small_model
 from tests.cli.calls import Cli

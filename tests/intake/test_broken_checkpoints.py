@@ -8,7 +8,7 @@ import pytest
 from distexpand.errors import CheckpointError, DistexpandError, StorageError
 from distexpand.intake.checkpoint import read_checkpoint
 from distexpand.recipe.canonical import ModelRef
-from distexpand.storage.local import LocalSource
+from distexpand.storage.local.directories import LocalSource
 from tests.intake.closed_files import compute_pin
 from tests.support.sparse import write_checkpoint
 

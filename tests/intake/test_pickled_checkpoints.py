@@ -17,7 +17,7 @@ from distexpand.errors import CheckpointError, DistexpandError  # noqa: E402
 from distexpand.intake.checkpoint import read_checkpoint  # noqa: E402
 from distexpand.intake.pickled import read_pickled  # noqa: E402
 from distexpand.recipe.canonical import ModelRef  # noqa: E402
-from distexpand.storage.local import LocalSource  # noqa: E402
+from distexpand.storage.local.directories import LocalSource  # noqa: E402
 from tests.intake.closed_files import compute_pin  # noqa: E402
 
 NAME = "pytorch_model.bin"

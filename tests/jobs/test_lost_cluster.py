@@ -19,7 +19,7 @@ import sys
 from distexpand.errors import DistexpandError
 from distexpand.jobs.connection import connect
 from distexpand.jobs.follow import follow
-from distexpand.report.cluster_progress import NoClusterProgress
+from distexpand.report.watching.cluster_progress import NoClusterProgress
 try:
     follow(connect(sys.argv[1]), sys.argv[2], NoClusterProgress(), patience=8)
 except DistexpandError as error:

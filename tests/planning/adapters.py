@@ -6,7 +6,7 @@ from typing import Any
 
 from distexpand.formats.catalog import Catalog, TensorEntry, WeightFile
 from distexpand.formats.dtypes import DType
-from distexpand.planning.adapter import Adapter
+from distexpand.planning.adapters.adapter import Adapter
 from distexpand.recipe.canonical import ModelRef
 from distexpand.recipe.lora_settings import parse_lora_settings
 

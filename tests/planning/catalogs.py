@@ -7,7 +7,7 @@ from typing import Any
 
 from distexpand.formats.catalog import Catalog, TensorEntry, WeightFile
 from distexpand.formats.dtypes import DType
-from distexpand.planning.adapter import Adapter
+from distexpand.planning.adapters.adapter import Adapter
 from distexpand.planning.build import BuiltPlan, CarriedFile, build_plan
 from distexpand.planning.sources import SourceModel, source_model
 from distexpand.recipe.canonical import ModelRef, Recipe

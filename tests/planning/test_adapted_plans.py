@@ -4,8 +4,8 @@ import pytest
 
 from distexpand.errors import RecipeError
 from distexpand.formats.dtypes import DType
-from distexpand.planning.adapter import Adapter
-from distexpand.planning.adapter_tokenizer import lint_adapter_tokenizers
+from distexpand.planning.adapters.adapter import Adapter
+from distexpand.planning.adapters.tokenizer import lint_adapter_tokenizers
 from distexpand.planning.build import BuiltPlan, CarriedFile, build_plan
 from distexpand.planning.check import check_plan, shard_header
 from distexpand.planning.operations import AddLowRank, Blend, Copy, Operation, Scale, Zero

@@ -4,9 +4,9 @@ import pytest
 
 from distexpand.errors import RecipeError
 from distexpand.formats.dtypes import DType
-from distexpand.planning.adapter import LowRank, ScaledVector
-from distexpand.planning.adapter_match import match_adapter
-from distexpand.planning.adapter_names import Role, parse_adapter_name
+from distexpand.planning.adapters.adapter import LowRank, ScaledVector
+from distexpand.planning.adapters.match import match_adapter
+from distexpand.planning.adapters.names import Role, parse_adapter_name
 from distexpand.planning.sources import SourceModel, source_model
 from distexpand.recipe.canonical import ModelRef
 from tests.planning.adapters import catalog_adapter, lora

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from distexpand.engine import fill
 from distexpand.errors import UsageError
-from distexpand.planning import cost_work
-from distexpand.planning.cost import MEASURED, WHOLE_SHARDS, enough_nodes, estimate_cost, predict
-from distexpand.planning.cost_demand import Cluster, Constants
-from distexpand.planning.cost_rates import STORAGES, UNLIMITED, Storage
-from distexpand.planning.cost_work import ShardWork, plan_work, shard_work
+from distexpand.planning.cost import work as cost_work
+from distexpand.planning.cost.demand import Cluster, Constants
+from distexpand.planning.cost.model import MEASURED, WHOLE_SHARDS, enough_nodes, estimate_cost, predict
+from distexpand.planning.cost.rates import STORAGES, UNLIMITED, Storage
+from distexpand.planning.cost.work import ShardWork, plan_work, shard_work
 from tests.planning.catalogs import built, catalog_model, models_of
 from tests.report.plans import shard
 

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from distexpand.errors import UsageError
-from distexpand.planning.cost_rates import STORAGES, parse_rate, parse_storage
+from distexpand.planning.cost.rates import STORAGES, parse_rate, parse_storage
 
 
 @pytest.mark.parametrize(

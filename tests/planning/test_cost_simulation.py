@@ -4,11 +4,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.cluster_simulation import Faults, simulate
-from distexpand.planning.cost import MEASURED
-from distexpand.planning.cost_demand import Cluster, demand
-from distexpand.planning.cost_rates import Storage
-from distexpand.planning.cost_schedule import makespan
-from distexpand.planning.cost_work import ShardWork
+from distexpand.planning.cost.demand import Cluster, demand
+from distexpand.planning.cost.model import MEASURED
+from distexpand.planning.cost.rates import Storage
+from distexpand.planning.cost.schedule import makespan
+from distexpand.planning.cost.work import ShardWork
 
 TOLERANCE = 0.1
 

@@ -6,8 +6,8 @@ import pytest
 
 from distexpand.errors import UsageError
 from distexpand.planning.check import check_plan
-from distexpand.planning.codec import decode_plan, encode_plan
-from distexpand.planning.cost_work import shard_work
+from distexpand.planning.codec.plans import decode_plan, encode_plan
+from distexpand.planning.cost.work import shard_work
 from distexpand.planning.model import Plan
 from distexpand.planning.operations import Copy, Gather
 from tests.planning.test_places import gemma, layers

@@ -11,8 +11,8 @@ from distexpand.errors import UsageError
 from distexpand.formats.dtypes import DType
 from distexpand.formats.header import encode_header
 from distexpand.planning.check import check_plan
-from distexpand.planning.codec import decode_plan, encode_plan
-from distexpand.planning.cost_work import shard_work
+from distexpand.planning.codec.plans import decode_plan, encode_plan
+from distexpand.planning.cost.work import shard_work
 from distexpand.planning.model import Plan, ShardPlan, SourceFile
 from distexpand.planning.operations import AddLowRank, Term, source_terms
 from distexpand.report.summary import _written_by_kind

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from distexpand.errors import UsageError
 from distexpand.formats.dtypes import DType
 from distexpand.formats.index import INDEX_NAME
-from distexpand.planning import codec
-from distexpand.planning.codec import decode_plan, encode_plan, plan_digest
+from distexpand.planning.codec import plans as codec
+from distexpand.planning.codec.plans import decode_plan, encode_plan, plan_digest
 from distexpand.planning.model import CopiedFile, Plan, SourceFile, TextFile
 from distexpand.planning.operations import Blend, Scale
 from tests.planning.catalogs import built, catalog_model, models_of, recipe_over

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from distexpand.errors import DistexpandError, RecipeError, UsageError
 from distexpand.formats.dtypes import DType
-from distexpand.planning.adapter import Adapter
+from distexpand.planning.adapters.adapter import Adapter
 from distexpand.planning.check import check_plan, shard_header
-from distexpand.planning.codec import plan_digest
+from distexpand.planning.codec.plans import plan_digest
 from distexpand.planning.model import Plan
 from distexpand.planning.operations import AddLowRank, Blend, Copy, Operation, Scale, Zero, source_terms
 from distexpand.recipe.canonical import ModelRef, Recipe

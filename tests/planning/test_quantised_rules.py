@@ -5,7 +5,7 @@ import pytest
 from distexpand.errors import RecipeError
 from distexpand.formats.dtypes import DType
 from distexpand.planning.check import check_plan
-from distexpand.planning.codec import decode_plan, encode_plan
+from distexpand.planning.codec.plans import decode_plan, encode_plan
 from distexpand.planning.operations import Constant, Copy, Zero
 from distexpand.planning.sources import SourceModel
 from tests.planning.catalogs import LAYER, built, catalog_model, models_of

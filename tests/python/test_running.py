@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import distexpand
-from distexpand.report.progress import NoProgress
+from distexpand.report.watching.display import NoProgress
 from tests.api.small import BLOCKS, COPIES, small_model, small_plan, tree
 from tests.cli.calls import call
 

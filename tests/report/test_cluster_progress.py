@@ -16,8 +16,12 @@ from distexpand.cluster.events import (
     ShardDone,
     Worker,
 )
-from distexpand.report.cluster_progress import LineClusterProgress, NoClusterProgress, cluster_display
-from distexpand.report.cluster_progress_live import LiveClusterProgress
+from distexpand.report.watching.cluster_progress import (
+    LineClusterProgress,
+    NoClusterProgress,
+    cluster_display,
+)
+from distexpand.report.watching.cluster_progress_live import LiveClusterProgress
 
 GB = 10**9
 BEGAN = RunBegan(output="/out", plan="d", total_bytes=10 * GB, done_bytes=0, shards=10, shards_done=0)

@@ -14,13 +14,13 @@ from distexpand.errors import MissingDependencyError
 from distexpand.findings import Finding
 from distexpand.planning.model import LayerOrigin
 from distexpand.planning.transfer import LayoutReads, Transfer, transfer
-from distexpand.report.map_layers import LayerMap, layer_map
-from distexpand.report.map_notebook import notebook_html
-from distexpand.report.map_page import PAGE_MARK, PageContent, map_page
-from distexpand.report.map_palette import DARK, LIGHT
-from distexpand.report.map_png import PNG_MARK, map_png
-from distexpand.report.map_rates import Rates, moved, stage_seconds, time_words
-from distexpand.report.map_svg import SVG_MARK, map_svg
+from distexpand.report.layer_map.layers import LayerMap, layer_map
+from distexpand.report.layer_map.notebook import notebook_html
+from distexpand.report.layer_map.page import PAGE_MARK, PageContent, map_page
+from distexpand.report.layer_map.palette import DARK, LIGHT
+from distexpand.report.layer_map.png import PNG_MARK, map_png
+from distexpand.report.layer_map.rates import Rates, moved, stage_seconds, time_words
+from distexpand.report.layer_map.svg import SVG_MARK, map_svg
 from distexpand.report.summary import summarise
 from tests.report import plans
 from tests.report.stacks import GOLIATH, interleaved, origin, stack, stacks, tall

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from benchmarks.goliath import RECIPE, sparse_sources
 from benchmarks.measure import ROOT
 from distexpand.api import PlannedExpansion, plan_expansion
-from distexpand.report.map_layers import layer_map
-from distexpand.report.map_svg import map_svg
+from distexpand.report.layer_map.layers import layer_map
+from distexpand.report.layer_map.svg import map_svg
 from distexpand.report.model_card import PICTURE_NAME, plan_title
 from tests.api.small import BLOCKS, COPIES, SCALED, small_model
 

@@ -1,6 +1,6 @@
 from hypothesis import given
 
-from distexpand.report.layer_runs import coarse_runs, layer_runs, model_names, ranges
+from distexpand.report.picture.runs import coarse_runs, layer_runs, model_names, ranges
 from tests.report.stacks import GOLIATH, SOLAR, interleaved, origin, stack, stacks
 
 

@@ -12,10 +12,10 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from distexpand.pauses import Retry
-from distexpand.report.progress import LineProgress, NoProgress, progress_display
-from distexpand.report.progress_live import LiveProgress, overall_picture
-from distexpand.report.progress_state import Figures, ProgressState
-from distexpand.report.progress_words import line_words
+from distexpand.report.watching.display import LineProgress, NoProgress, progress_display
+from distexpand.report.watching.live import LiveProgress, overall_picture
+from distexpand.report.watching.state import Figures, ProgressState
+from distexpand.report.watching.words import line_words
 
 BLOCK = 16 * 2**20
 

@@ -19,9 +19,9 @@ from distexpand.planning.layout import Layout
 from distexpand.planning.model import Plan, ShardPlan
 from distexpand.planning.operations import distinct_bytes, source_terms
 from distexpand.planning.transfer import Transfer, transfer
-from distexpand.report.progress import NoProgress
+from distexpand.report.watching.display import NoProgress
 from distexpand.runner.local import MOST_TOGETHER_BYTES
-from distexpand.storage.local_reader import LocalReader
+from distexpand.storage.local.reader import LocalReader
 from tests.api.small import SCALED, identities, small_model, tree
 from tests.support.shapes import family
 from tests.support.sparse import write_checkpoint

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from distexpand.runner.io_words import existing_folder, io_words, shareable_sources
-from distexpand.storage.direct import PAGE
-from distexpand.storage.local_reader import LocalReader
+from distexpand.storage.local.direct import PAGE
+from distexpand.storage.local.reader import LocalReader
 from distexpand.storage.memory import BytesReader
 from distexpand.storage.ranges import RangeReader
 from tests.api.small import COPIES, small_model

@@ -15,8 +15,8 @@ from distexpand.commit.committer import OutputMode
 from distexpand.commit.manifest import MANIFEST_NAME
 from distexpand.commit.work_directory import NOTICE_NAME
 from distexpand.errors import DistexpandError, InterruptedRunError, StorageError, UsageError
-from distexpand.report.progress import NoProgress
-from distexpand.storage.local import WORK_DIRECTORY
+from distexpand.report.watching.display import NoProgress
+from distexpand.storage.local.directories import WORK_DIRECTORY
 from tests.api.small import (
     BLOCKS,
     COPIES,

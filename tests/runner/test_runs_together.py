@@ -17,7 +17,7 @@ from distexpand.errors import InterruptedRunError, StorageError
 from distexpand.planning.model import Plan
 from distexpand.planning.operations import Copy, Zero
 from distexpand.runner.local import MOST_TOGETHER_BYTES
-from distexpand.storage.local_reader import LocalReader
+from distexpand.storage.local.reader import LocalReader
 from tests.api.small import disk_bytes, identities, small_model, small_plan, tree
 from tests.runner.test_local_runs import Watching
 from tests.support.shapes import family
@@ -124,7 +124,7 @@ def test_where_too_few_files_may_be_open_sources_are_read_through_the_cache(
     files = len([source for source in plan.sources if source.path.endswith(".safetensors")])
     monkeypatch.setattr("distexpand.runner.writing.allow_open_files", lambda count: count <= files + room)
     kind_is_direct = takes_direct_io(tmp_path)
-    monkeypatch.setattr("distexpand.storage.io_path.file_system_of", lambda _: "ext4")
+    monkeypatch.setattr("distexpand.storage.local.io_path.file_system_of", lambda _: "ext4")
     with counted_transfers() as moved:
         run_plan(plan, tmp_path / "out", clone=False)
     assert (moved[DIRECT_READ] > 0) is (direct and kind_is_direct)

@@ -18,9 +18,9 @@ from distexpand.commit.work_directory import current
 from distexpand.engine import torch_library
 from distexpand.errors import InterruptedRunError, MissingDependencyError, OutputError, StorageError
 from distexpand.planning.model import Plan
-from distexpand.storage.local import WORK_DIRECTORY, LocalSource
-from distexpand.storage.local_reader import LocalReader
-from distexpand.storage.os_errors import storage_error
+from distexpand.storage.local.directories import WORK_DIRECTORY, LocalSource
+from distexpand.storage.local.os_errors import storage_error
+from distexpand.storage.local.reader import LocalReader
 from tests.api.small import COPIES, SCALED, small_model, small_plan, tree
 from tests.runner.test_local_runs import StoppingAfterAShard, Watching
 from tests.support.shapes import family

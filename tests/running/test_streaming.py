@@ -15,7 +15,7 @@ from distexpand.running.opened import open_model  # noqa: E402
 from distexpand.running.reading import TensorReader  # noqa: E402
 from distexpand.running.runnable import planned_model, stored_model  # noqa: E402
 from distexpand.running.streaming import layers_of, stream  # noqa: E402
-from distexpand.storage.local import LocalSource  # noqa: E402
+from distexpand.storage.local.directories import LocalSource  # noqa: E402
 from tests.api.small import small_model, small_plan  # noqa: E402
 from tests.running.real_models import answers, loaded, saved  # noqa: E402
 from tests.support.architectures import _CLASS_NAMES, Auto, tiny_model  # noqa: E402

@@ -13,7 +13,7 @@ from distexpand.api import run_plan
 from distexpand.batch.document import ENTRY_KEYS, KEYS, parse_batch
 from distexpand.commit.manifest import Manifest, ShardRecord
 from distexpand.errors import RecipeError
-from distexpand.planning.codec import encode_plan
+from distexpand.planning.codec.plans import encode_plan
 from distexpand.planning.model import CopiedFile, LayerOrigin, Plan, ShardPlan, SourceFile, TextFile
 from distexpand.python.planning import plan
 from distexpand.python.saved_plan import encode_saved

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from distexpand.storage import hub_asking
-from distexpand.storage.hub_source import HubSource, open_hub
+from distexpand.storage.hub import asking as hub_asking
+from distexpand.storage.hub.source import HubSource, open_hub
 from tests.support.hub_server import HubServer
 from tests.support.hub_server.client import connected
 

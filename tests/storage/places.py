@@ -3,7 +3,7 @@
 import pytest
 
 from distexpand.errors import StorageError
-from distexpand.storage.object_source import ObjectSource
+from distexpand.storage.objects.source import ObjectSource
 from tests.storage.contract import read
 from tests.support.store_environment import set_store_environment
 

@@ -15,9 +15,9 @@ from distexpand.formats.archive_index import ARCHIVE_NAME, Form
 from distexpand.formats.dtypes import DType
 from distexpand.formats.header import encode_header, parse_header
 from distexpand.intake.pins import read_header
-from distexpand.storage import archive_reader
-from distexpand.storage.archive_source import ArchiveSource, is_archive
-from distexpand.storage.local import LocalSource
+from distexpand.storage.archives import reader as archive_reader
+from distexpand.storage.archives.source import ArchiveSource, is_archive
+from distexpand.storage.local.directories import LocalSource
 from tests.storage.contract import SourceContract, noise, read
 from tests.support.archives import FRAME_BYTES, CountedStore, packed, small_frames, written
 

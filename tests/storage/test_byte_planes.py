@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from distexpand.storage import byte_planes
-from distexpand.storage.byte_planes import join_planes, split_planes
+from distexpand.storage.archives import byte_planes
+from distexpand.storage.archives.byte_planes import join_planes, split_planes
 
 widths = st.sampled_from([2, 4])
 

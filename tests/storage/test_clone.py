@@ -11,13 +11,12 @@ from hypothesis import strategies as st
 
 from distexpand.errors import StorageError
 from distexpand.planning.congruence import SHARED_BLOCK
-from distexpand.storage import direct
-from distexpand.storage.clone import can_clone, clone_range
-from distexpand.storage.direct import PAGE
-from distexpand.storage.local import LocalOutput
-from distexpand.storage.local_reader import LocalReader
+from distexpand.storage.local.clone import can_clone, clone_range
+from distexpand.storage.local.direct import PAGE
+from distexpand.storage.local.directories import LocalOutput, direct
+from distexpand.storage.local.reader import LocalReader
+from distexpand.storage.local.way import Way
 from distexpand.storage.memory import BytesReader
-from distexpand.storage.way import Way
 from tests.storage.contract import noise, read
 from tests.support.mounts import CLONING, HERE, KINDS, FileSystems, fresh_folder, shares_blocks, used_bytes
 from tests.support.transfers import SHARED, counted_transfers, filled, small_limits

@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from distexpand.errors import StorageError
-from distexpand.storage import direct, local_attempt
-from distexpand.storage.direct import PAGE, direct_part
-from distexpand.storage.local import LocalOutput
-from distexpand.storage.local_reader import LocalReader
-from distexpand.storage.way import Way
+from distexpand.storage.local.direct import PAGE, direct_part
+from distexpand.storage.local.directories import LocalOutput, direct
+from distexpand.storage.local.directories import attempt as local_attempt
+from distexpand.storage.local.reader import LocalReader
+from distexpand.storage.local.way import Way
 from tests.storage.contract import noise, read
 from tests.support.mounts import KINDS, FileSystems, fresh_folder
 from tests.support.transfers import (

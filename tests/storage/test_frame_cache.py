@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from distexpand.storage.frame_cache import FrameCache
+from distexpand.storage.archives.frame_cache import FrameCache
 
 
 def test_threads_that_want_a_frame_wait_for_one_that_makes_it():

@@ -8,7 +8,7 @@ pytest.importorskip("obstore", reason="needs pip install 'distexpand[hub]'")
 from huggingface_hub import snapshot_download
 
 from distexpand.storage.address import Address
-from distexpand.storage.hub_source import HubSource, open_hub
+from distexpand.storage.hub.source import HubSource, open_hub
 from tests.storage.contract import SourceContract
 from tests.storage.hubs import NAME, hub_in
 

@@ -18,8 +18,8 @@ from huggingface_hub import hf_hub_download
 from distexpand.errors import StorageError
 from distexpand.intake.pins import read_header, read_whole
 from distexpand.storage.address import parse_address
-from distexpand.storage.hub_source import HubSource, open_hub
-from distexpand.storage.local_reader import LocalReader
+from distexpand.storage.hub.source import HubSource, open_hub
+from distexpand.storage.local.reader import LocalReader
 from tests.storage.contract import noise, read
 from tests.storage.hubs import NAME, hub_in
 from tests.support.hub_server import Fault, HubServer, lost_answer, rate_limited, stalled
@@ -202,7 +202,7 @@ def test_no_network(hub):
     ids=["lost", "limit", "after", "down", "hangs"],
 )
 def test_passing_troubles_are_waited_out(hub, route, fault, monkeypatch):
-    monkeypatch.setattr("distexpand.storage.hub_client.PATIENCE_SECONDS", 1.0)
+    monkeypatch.setattr("distexpand.storage.hub.client.PATIENCE_SECONDS", 1.0)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_ETAG_TIMEOUT", 1)
     with hub.user("ann"):
         hub.server.hub.add(NAME, FILES)
@@ -273,7 +273,7 @@ def test_offline_the_cache_is_all_there_is(hub):
 _READ = """
 import sys
 from distexpand.intake.pins import read_whole
-from distexpand.storage.hub_source import open_hub
+from distexpand.storage.hub.source import open_hub
 source = open_hub(sys.argv[1])
 print(source.location, *sorted(source.files()))
 print(read_whole(source, "config.json").decode(), len(read_whole(source, "model.safetensors")))

@@ -10,14 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from distexpand.errors import StorageError
-from distexpand.storage import io_path, local_attempt, trial
-from distexpand.storage.direct import PAGE
-from distexpand.storage.file_systems import file_system_of, usual_way
-from distexpand.storage.io_path import IoPath, choose_reading, choose_writing
-from distexpand.storage.local_reader import LocalReader
+from distexpand.storage.local.direct import PAGE
+from distexpand.storage.local.directories import attempt as local_attempt
+from distexpand.storage.local.directories import io_path, trial
+from distexpand.storage.local.file_systems import file_system_of, usual_way
+from distexpand.storage.local.io_path import IoPath, choose_reading, choose_writing
+from distexpand.storage.local.reader import LocalReader
+from distexpand.storage.local.trial import try_reading, try_writing
+from distexpand.storage.local.way import Way
 from distexpand.storage.memory import BytesReader
-from distexpand.storage.trial import try_reading, try_writing
-from distexpand.storage.way import Way
 from tests.storage.contract import noise, read
 from tests.support.mounts import CLONING, FileSystems, fresh_folder
 from tests.support.transfers import (
@@ -198,7 +199,7 @@ def test_where_a_file_can_not_be_read_directly_it_is_told_so(
     with fresh_folder(file_systems["xfs"]) as folder:
         (folder / "file").write_bytes(noise(3 * PAGE))
         reader = LocalReader(folder / "file")
-        monkeypatch.setattr("distexpand.storage.direct._O_DIRECT", 0)
+        monkeypatch.setattr("distexpand.storage.local.direct._O_DIRECT", 0)
         assert choose_reading([reader], trial=False) == (IoPath(file_system="xfs", way=Way.BUFFERED),)
         reader.close()
 

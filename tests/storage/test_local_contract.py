@@ -2,9 +2,9 @@
 
 import pytest
 
-from distexpand.storage.direct import PAGE
-from distexpand.storage.local import WORK_DIRECTORY, LocalOutput, LocalSource
-from distexpand.storage.way import Way
+from distexpand.storage.local.direct import PAGE
+from distexpand.storage.local.directories import WORK_DIRECTORY, LocalOutput, LocalSource
+from distexpand.storage.local.way import Way
 from tests.storage.contract import RewritableOutputContract, SourceContract, read
 from tests.support.transfers import (
     DIRECT_READ,

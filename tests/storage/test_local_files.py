@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from distexpand.errors import StorageError
-from distexpand.storage.local import WORK_DIRECTORY, LocalOutput, LocalSource
-from distexpand.storage.local_reader import LocalReader
+from distexpand.storage.local.directories import WORK_DIRECTORY, LocalOutput, LocalSource
+from distexpand.storage.local.reader import LocalReader
 from tests.storage.contract import noise, read
 
 MEBIBYTE = 2**20

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from distexpand.errors import StorageError
-from distexpand.storage.local import WORK_DIRECTORY, LocalOutput
+from distexpand.storage.local.directories import WORK_DIRECTORY, LocalOutput
+from distexpand.storage.local.open_files import allow_open_files
 from distexpand.storage.memory import BytesReader
-from distexpand.storage.open_files import allow_open_files
 
 
 def test_ranges_of_bytes() -> None:

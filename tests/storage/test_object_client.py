@@ -9,8 +9,8 @@ import pytest
 
 from distexpand.errors import MissingDependencyError, StorageError, UsageError
 from distexpand.storage.address import Address
-from distexpand.storage.object_client import timeout_seconds
-from distexpand.storage.object_source import ObjectSource
+from distexpand.storage.objects.client import timeout_seconds
+from distexpand.storage.objects.source import ObjectSource
 from tests.storage.contract import read
 from tests.storage.places import failure, listed
 from tests.support.range_server import Response, range_server

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from distexpand.storage import object_reader
 from distexpand.storage.address import Address
-from distexpand.storage.object_source import ObjectSource
+from distexpand.storage.objects import reader as object_reader
+from distexpand.storage.objects.source import ObjectSource
 from tests.storage.contract import SourceContract
 from tests.support.range_server import Tags, range_server
 from tests.support.store_environment import set_store_environment

@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from distexpand.errors import StorageError
-from distexpand.storage import object_reader
 from distexpand.storage.address import Address
-from distexpand.storage.object_source import ObjectSource
+from distexpand.storage.objects import reader as object_reader
+from distexpand.storage.objects.source import ObjectSource
 from tests.storage.contract import noise, read
 from tests.support.fault_proxy import fault_proxy
 from tests.support.faults import OF_READS, Fault, Kind, OnceEach, RandomFaults

@@ -8,7 +8,7 @@ import pytest
 
 from distexpand.errors import StorageError
 from distexpand.storage.address import Address
-from distexpand.storage.object_source import ObjectSource
+from distexpand.storage.objects.source import ObjectSource
 from tests.storage.contract import read
 from tests.storage.places import failure, listed
 from tests.support import free_ports

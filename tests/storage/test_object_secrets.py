@@ -6,7 +6,7 @@ import pytest
 
 from distexpand.errors import DistexpandError
 from distexpand.storage.address import Address
-from distexpand.storage.object_source import ObjectSource
+from distexpand.storage.objects.source import ObjectSource
 from tests.storage.contract import read
 from tests.storage.places import listed
 from tests.support.range_server import Response, range_server

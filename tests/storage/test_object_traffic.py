@@ -12,8 +12,8 @@ from distexpand.intake.checkpoint import read_checkpoint
 from distexpand.intake.pins import read_header
 from distexpand.recipe.canonical import ModelRef
 from distexpand.storage.address import Address
-from distexpand.storage.object_reader import HEAD_BYTES
-from distexpand.storage.object_source import ObjectSource
+from distexpand.storage.objects.reader import HEAD_BYTES
+from distexpand.storage.objects.source import ObjectSource
 from tests.storage.contract import noise, read
 from tests.support.fault_proxy import fault_proxy
 from tests.support.range_server import range_server
@@ -106,7 +106,7 @@ READS = """
 import resource, sys
 from concurrent.futures import ThreadPoolExecutor
 from distexpand.storage.address import Address
-from distexpand.storage.object_source import ObjectSource
+from distexpand.storage.objects.source import ObjectSource
 
 reader = ObjectSource(Address(scheme="http", root=sys.argv[1])).open("file")
 threads, block = 4, 16 << 20

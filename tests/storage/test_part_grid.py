@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from distexpand.errors import StorageError
-from distexpand.storage.part_grid import LEAST_PART, MOST_PARTS, PartGrid, part_size
+from distexpand.storage.objects.part_grid import LEAST_PART, MOST_PARTS, PartGrid, part_size
 from tests.storage.contract import noise
 
 SIZES = st.integers(0, 200)

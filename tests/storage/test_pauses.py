@@ -6,16 +6,16 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from distexpand.commit.hub_quota import once_allowed
-from distexpand.commit.object_lease import Pace, take
+from distexpand.commit.hub.quota import once_allowed
+from distexpand.commit.objects.lease import Pace, take
 from distexpand.errors import InterruptedRunError
 from distexpand.pauses import Retry, pause, pause_to_retry, pausing, thread_pool
 from distexpand.storage.address import Address
-from distexpand.storage.hub_asking import ask
-from distexpand.storage.hub_errors import HubError
-from distexpand.storage.object_files import ObjectFiles
-from distexpand.storage.object_source import ObjectSource
-from distexpand.storage.s3_uploads import S3Uploads
+from distexpand.storage.hub.asking import ask
+from distexpand.storage.hub.errors import HubError
+from distexpand.storage.objects.files import ObjectFiles
+from distexpand.storage.objects.source import ObjectSource
+from distexpand.storage.s3.uploads import S3Uploads
 from tests.storage.contract import read
 from tests.support.fault_proxy import fault_proxy
 from tests.support.faults import Fault, Kind

@@ -6,8 +6,8 @@ import pytest
 
 from distexpand.errors import MissingDependencyError, StorageError
 from distexpand.storage.address import Address
-from distexpand.storage.s3_client import s3_client
-from distexpand.storage.s3_uploads import S3Uploads
+from distexpand.storage.s3.client import s3_client
+from distexpand.storage.s3.uploads import S3Uploads
 from tests.support.store_environment import set_store_environment
 
 SECRET = "TopSecretTopSecretTopSecret00000"

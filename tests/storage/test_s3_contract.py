@@ -6,9 +6,9 @@ import pytest
 
 from distexpand.errors import StorageError
 from distexpand.storage.address import Address
-from distexpand.storage.part_grid import LEAST_PART
-from distexpand.storage.s3_attempt import S3Output
-from distexpand.storage.s3_uploads import S3Uploads, upload_of
+from distexpand.storage.objects.part_grid import LEAST_PART
+from distexpand.storage.s3.attempt import S3Output
+from distexpand.storage.s3.uploads import S3Uploads, upload_of
 from tests.storage.contract import OutputContract, noise, read
 
 NAMES = ("model.safetensors", "empty")

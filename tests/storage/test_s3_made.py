@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from distexpand.storage.object_requests import StoredObject
-from distexpand.storage.s3_made import Copied, MadeCopies
+from distexpand.storage.objects.requests import StoredObject
+from distexpand.storage.s3.made import Copied, MadeCopies
 
 SOURCE = bytes(range(200))
 RANGES = st.tuples(st.integers(0, 150), st.integers(1, 50))

@@ -6,12 +6,12 @@ from botocore.exceptions import ClientError, ConnectionClosedError
 
 from distexpand.errors import StorageError
 from distexpand.storage.address import Address
-from distexpand.storage.local_reader import LocalReader
-from distexpand.storage.object_source import ObjectSource
-from distexpand.storage.part_grid import LEAST_PART
-from distexpand.storage.s3_attempt import S3Output
-from distexpand.storage.s3_names import S3Names
-from distexpand.storage.s3_uploads import S3Uploads, upload_of
+from distexpand.storage.local.reader import LocalReader
+from distexpand.storage.objects.part_grid import LEAST_PART
+from distexpand.storage.objects.source import ObjectSource
+from distexpand.storage.s3.attempt import S3Output
+from distexpand.storage.s3.names import S3Names
+from distexpand.storage.s3.uploads import S3Uploads, upload_of
 from tests.storage.contract import noise
 
 PART = 5 << 20
@@ -111,7 +111,7 @@ def test_without_copies_the_file_is_the_same(output, reader, seaweedfs, calls, o
 
 
 def test_many_parts_are_copied_in_several_runs(output, reader, seaweedfs, calls, monkeypatch):
-    monkeypatch.setattr("distexpand.storage.s3_sharing._COPY_BYTES", 2 * PART)
+    monkeypatch.setattr("distexpand.storage.s3.sharing._COPY_BYTES", 2 * PART)
     found = _made(output, reader, seaweedfs, source_offset=0, offset=0, length=5 * PART, size=5 * PART)
     assert found == ((0, 5 * PART), True)
     assert calls[0].count("UploadPartCopy") == 3

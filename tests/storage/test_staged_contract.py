@@ -4,10 +4,10 @@ import pytest
 
 from distexpand.errors import StorageError
 from distexpand.storage.address import Address
-from distexpand.storage.copied_names import CopiedNames
-from distexpand.storage.local import LocalOutput
-from distexpand.storage.object_files import ObjectFiles
-from distexpand.storage.staged_attempt import StagedOutput, staged_path
+from distexpand.storage.local.directories import LocalOutput
+from distexpand.storage.objects.copied_names import CopiedNames
+from distexpand.storage.objects.files import ObjectFiles
+from distexpand.storage.objects.staged_attempt import StagedOutput, staged_path
 from tests.storage.contract import OutputContract, noise, read
 
 NAME = "model.safetensors"

@@ -14,9 +14,10 @@ from distexpand.archive.pack import Packed, pack_checkpoint
 from distexpand.archive.tree import LocalTree
 from distexpand.archive.unpack import Unpacked, unpack_checkpoint
 from distexpand.formats.archive_index import Form
-from distexpand.report.progress import NoProgress
-from distexpand.storage import archive_reader, archive_source
-from distexpand.storage.local import LocalSource
+from distexpand.report.watching.display import NoProgress
+from distexpand.storage.archives import reader as archive_reader
+from distexpand.storage.archives import source as archive_source
+from distexpand.storage.local.directories import LocalSource
 from distexpand.storage.ranges import RangeReader, SourceStore
 
 FRAME_BYTES = 2048

@@ -14,7 +14,7 @@ from distexpand.formats.header import encode_header, parse_header
 from distexpand.planning.digest_layout import PIECE_BYTES, combined_digest, piece_digest
 from distexpand.planning.model import ShardPlan
 from distexpand.planning.operations import Scale, Term
-from distexpand.storage.local_reader import LocalReader
+from distexpand.storage.local.reader import LocalReader
 from distexpand.verifying import digests, plain
 from distexpand.verifying.digests import file_digests, planned_digests
 from distexpand.verifying.plain import plain_bytes

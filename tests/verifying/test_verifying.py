@@ -17,7 +17,7 @@ from distexpand.errors import DistexpandError, OutputError, UsageError
 from distexpand.formats.header import parse_header
 from distexpand.formats.index import INDEX_NAME
 from distexpand.planning.digest_layout import combined_digest, piece_digest
-from distexpand.report.progress import NoProgress
+from distexpand.report.watching.display import NoProgress
 from tests.api.small import BLOCKS, SCALED, small_model, small_plan, tree
 
 

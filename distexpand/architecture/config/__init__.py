@@ -1,0 +1,1 @@
+"""Configs remapped to a new order of layers."""

@@ -1,0 +1,1 @@
+"""Identity blocks: which tensors write to the residual stream, and what makes each write nothing."""

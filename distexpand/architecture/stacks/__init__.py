@@ -1,0 +1,1 @@
+"""Layer stacks: found from names, shapes and counts."""

@@ -1,0 +1,1 @@
+"""LoRA adapters in a plan: matched with the tensors that they change."""

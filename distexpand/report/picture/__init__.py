@@ -1,0 +1,1 @@
+"""The layer picture on a terminal and in a model card."""

@@ -1,0 +1,1 @@
+"""Archives as sources: tensors out of zstd frames, without the rest."""

@@ -1,0 +1,1 @@
+"""The Hub: models by name and commit, read by ranges or from the local cache."""

@@ -1,0 +1,1 @@
+"""Object stores and web servers: read by ranges, written by parts."""
