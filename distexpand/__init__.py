@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from distexpand.python.saved_plan import save_plan
     from distexpand.python.verifying import verify
     from distexpand.report.inspection import Inspection
+    from distexpand.report.watching.display import NoProgress
     from distexpand.training import drop_new_layers, freeze_original
     from distexpand.verifying.report import Difference, VerifyReport
 
@@ -52,6 +53,7 @@ __all__ = [
     "JobStatus",
     "LoadCheckError",
     "MissingDependencyError",
+    "NoProgress",
     "OutputError",
     "OutputTakenError",
     "PlannedExpansion",
@@ -82,6 +84,7 @@ _HOMES = {
     "Job": "distexpand.python.jobs",
     "JobResult": "distexpand.python.jobs",
     "JobStatus": "distexpand.python.jobs",
+    "NoProgress": "distexpand.report.watching.display",
     "PlannedExpansion": "distexpand.api",
     "Progress": "distexpand.python.progress",
     "RunResult": "distexpand.python.running",

@@ -7,6 +7,7 @@ from distexpand.commit.cleaning import clean_output as clean_directory
 from distexpand.commit.manifest import MANIFEST_NAME
 from distexpand.runner.place import Output, output_store
 from distexpand.storage.address import HUB
+from distexpand.storage.local.staging import remove_abandoned
 
 
 def clean_output(output: Output) -> Cleaned:
@@ -19,6 +20,7 @@ def clean_output(output: Output) -> Cleaned:
     """
     if isinstance(output, Path):
         return clean_directory(output)
+    remove_abandoned()
     if output.scheme == HUB:
         from distexpand.commit.hub.committer import clean_hub_output  # noqa: PLC0415  # for who needs it
 

@@ -1,8 +1,9 @@
-"""`distexpand.verify`: is an output whole and right, and does it load."""
+"""`distexpand.verify`: is an output whole and right, does it load, and how far is it from its base model."""
 
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from distexpand.api import verify_output
 from distexpand.errors import UsageError, VerificationError
@@ -12,15 +13,21 @@ from distexpand.runner.local import DEFAULT_THREADS
 from distexpand.runner.place import Output
 from distexpand.verifying.report import Difference, VerifyReport
 
+if TYPE_CHECKING:
+    from distexpand.running.comparison import Comparison
+
 
 def verify(
     output: Place,
     *,
     sources: bool = False,
     load: bool = False,
+    identity: bool = False,
     record: bool = False,
     models: Mapping[str, Place] | None = None,
     model: Place | None = None,
+    text: str | None = None,
+    device: str = "cpu",
     trust_remote_code: bool = False,
     threads: int = DEFAULT_THREADS,
     progress: ProgressLike = None,
@@ -31,10 +38,15 @@ def verify(
         output: what `run` wrote, wherever it lies.
         sources: also recompute every tensor from the sources by the recipe.
         load: also load it in transformers; every key has its place. Only what lies on this machine.
+        identity: also run it beside its base model, one layer in memory at a time: equal bit for bit
+            where only identity blocks were added, else the report's `comparison` tells how far they
+            are apart. Only what lies on this machine.
         record: if nothing differs, add digests that the manifest lacks because blocks were shared.
-        models: path or address of the models that the recipe names, for `sources`.
+        models: path or address of the models that the recipe names, for `sources` and `identity`.
         model: likewise, of the only one.
-        trust_remote_code: whether code that came with the model may run, for `load`.
+        text: what is said to both models, for `identity`; a small one of ours if not given.
+        device: where they run.
+        trust_remote_code: whether code that came with the model may run, for `load` and `identity`.
         threads: blocks that are read at once.
         progress: as for `run`.
 
@@ -45,26 +57,33 @@ def verify(
         OutputError: there is no output of ours.
         DistexpandError: something can't be read.
     """
-    place = output_of(output)
-    if load:
+    place, places = output_of(output), places_of(model, models)
+    if load or identity:
         _require_local(place)
     report = verify_output(
         place,
         sources=sources,
         record=record,
-        places=places_of(model, models),
+        places=places,
         threads=threads,
         progress=sink_of(progress, stage="verify"),
     )
     if load and report.ok and isinstance(place, Path):
-        return _loaded(place, report, trust_remote_code=trust_remote_code)
+        report = _loaded(place, report, trust_remote_code=trust_remote_code)
+    if identity and report.ok and isinstance(place, Path):
+        from distexpand.models import compare_with_source  # noqa: PLC0415  # brings torch
+
+        comparison = compare_with_source(
+            place, places=places, text=text, device=device, trust_remote_code=trust_remote_code
+        )
+        report = _compared(report, comparison)
     return report
 
 
 def _require_local(place: Output) -> None:
     if not isinstance(place, Path):
         raise UsageError(
-            f"{place}: only an output on this machine can be loaded", hint="Give a directory of this machine."
+            f"{place}: only an output on this machine can be run", hint="Give a directory of this machine."
         )
 
 
@@ -80,3 +99,16 @@ def _loaded(output: Path, report: VerifyReport, *, trust_remote_code: bool) -> V
         found = Difference(check="load", file="", tensor="", message=message)
         return replace(report, checks=checks, differences=(found,))
     return replace(report, checks=checks)
+
+
+def _compared(report: VerifyReport, comparison: "Comparison") -> VerifyReport:
+    """Return the report with what running both models found."""
+    differences = report.differences
+    if not comparison.ok:
+        message = (
+            f"only adds identity blocks to {comparison.source}, but its logits differ by up to "
+            f"{comparison.largest_difference:.3g}"
+        )
+        differences = (*differences, Difference(check="identity", file="", tensor="", message=message))
+    checks = (*report.checks, "identity")
+    return replace(report, checks=checks, differences=differences, comparison=comparison)

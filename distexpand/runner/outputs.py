@@ -91,7 +91,7 @@ def _repository(
 ) -> Iterator[OpenedOutput]:
     from distexpand.commit.hub.committer import HubCommitter  # noqa: PLC0415  # for who needs it
 
-    with HubCommitter(output, plan, mode, scratch=scratch_place(), told=tell) as committer:
+    with HubCommitter(output, plan, mode, told=tell) as committer:
         tell(f"sending whole shards to the Hub from {committer.attempts}")
         yield OpenedOutput(
             outlet=committer,

@@ -1,17 +1,20 @@
 """What verification found."""
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from distexpand.errors import DistexpandError, VerificationError
+
+if TYPE_CHECKING:
+    from distexpand.running.comparison import Comparison
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
     """One thing that isn't as it should be.
 
-    `check` is the kind of check (`structure`, `content`, `sources`), `file` the output file,
-    `tensor` the tensor's name or nothing.
+    `check` is the kind of check (`structure`, `content`, `sources`, `load`, `identity`), `file` the
+    output file, `tensor` the tensor's name or nothing.
     """
 
     check: str
@@ -25,7 +28,8 @@ class VerifyReport:
     """All differences, in order, and how much was looked at.
 
     `notes` are what is odd about the output without being wrong; `unrecorded` counts tensors
-    that were read but that the manifest has no digest of.
+    that were read but that the manifest has no digest of. `comparison` is how far the output's
+    logits are from its base model's, where that was asked for.
     """
 
     differences: tuple[Difference, ...]
@@ -35,6 +39,7 @@ class VerifyReport:
     layers: int
     notes: tuple[str, ...] = ()
     unrecorded: int = 0
+    comparison: "Comparison | None" = None
 
     @property
     def ok(self) -> bool:
@@ -43,7 +48,9 @@ class VerifyReport:
 
     def to_json(self) -> dict[str, Any]:
         """Return the report for `--json`."""
-        return {"ok": self.ok, **asdict(self)}
+        document = {"ok": self.ok, **asdict(replace(self, comparison=None))}
+        del document["comparison"]
+        return document | ({} if self.comparison is None else {"identity": self.comparison.to_json()})
 
 
 def require_ok(report: VerifyReport, output: object) -> None:

@@ -11,6 +11,7 @@ pytest.importorskip("transformers", reason="needs pip install 'distexpand[load]'
 
 from safetensors.torch import load_file, save_file  # noqa: E402
 
+import distexpand  # noqa: E402
 from distexpand.api import plan_expansion  # noqa: E402
 from distexpand.cli.verify_running import RunningFound, show_found  # noqa: E402
 from distexpand.errors import UsageError, VerificationError  # noqa: E402
@@ -144,6 +145,22 @@ def test_a_block_that_isnt_an_identity_any_more_is_a_failure(tmp_path: Path) -> 
     with pytest.raises(VerificationError, match="only adds identity blocks to a, but its logits") as caught:
         show_found(output, RunningFound(comparison=found), quiet=True)
     assert caught.value.exit_code == 3
+
+
+def test_from_python_an_identity_is_part_of_the_report(tmp_path: Path) -> None:
+    output, source = _identity_output(tmp_path)
+    same = distexpand.verify(output, load=True, identity=True, models={"a": source})
+    assert same.ok
+    assert same.checks[-2:] == ("load", "identity")
+    assert same.comparison is not None
+    assert same.comparison.equal
+    assert same.to_json()["identity"]["ok"]
+    _change(source, "model.layers.2.mlp.down_proj.weight", lambda tensor: tensor + 0.5)
+    other = distexpand.verify(output, identity=True, models={"a": source}, text=WORDS)
+    assert [difference.check for difference in other.differences] == ["identity"]
+    assert "only adds identity blocks to a, but its logits differ by" in other.differences[0].message
+    assert other.comparison is not None
+    assert len(other.comparison.positions) == 9
 
 
 def test_how_far_a_stack_is_off_is_told_and_no_failure(tmp_path: Path, cli: Cli) -> None:

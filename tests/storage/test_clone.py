@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from distexpand.errors import StorageError
 from distexpand.planning.congruence import SHARED_BLOCK
+from distexpand.storage.local import direct
 from distexpand.storage.local.clone import can_clone, clone_range
 from distexpand.storage.local.direct import PAGE
-from distexpand.storage.local.directories import LocalOutput, direct
+from distexpand.storage.local.directories import LocalOutput
 from distexpand.storage.local.reader import LocalReader
 from distexpand.storage.local.way import Way
 from distexpand.storage.memory import BytesReader

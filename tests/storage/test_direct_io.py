@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from distexpand.errors import StorageError
+from distexpand.storage.local import attempt as local_attempt
+from distexpand.storage.local import direct
 from distexpand.storage.local.direct import PAGE, direct_part
-from distexpand.storage.local.directories import LocalOutput, direct
-from distexpand.storage.local.directories import attempt as local_attempt
+from distexpand.storage.local.directories import LocalOutput
 from distexpand.storage.local.reader import LocalReader
 from distexpand.storage.local.way import Way
 from tests.storage.contract import noise, read

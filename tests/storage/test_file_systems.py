@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from distexpand.storage.local.directories import file_systems as under_test
+from distexpand.storage.local import file_systems as under_test
 from distexpand.storage.local.file_systems import file_system_of, usual_way
 from distexpand.storage.local.way import Way
 from tests.support.mounts import HERE, KINDS, FileSystems

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from distexpand.errors import StorageError
+from distexpand.storage.local import attempt as local_attempt
+from distexpand.storage.local import io_path, trial
 from distexpand.storage.local.direct import PAGE
-from distexpand.storage.local.directories import attempt as local_attempt
-from distexpand.storage.local.directories import io_path, trial
 from distexpand.storage.local.file_systems import file_system_of, usual_way
 from distexpand.storage.local.io_path import IoPath, choose_reading, choose_writing
 from distexpand.storage.local.reader import LocalReader

@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 
 from distexpand.engine import cloning, fill, kept, placing, sharing, space
-from distexpand.storage.local.directories import attempt as local_attempt
-from distexpand.storage.local.directories import direct
-from distexpand.storage.local.directories import reader as local_reader
+from distexpand.storage.local import attempt as local_attempt
+from distexpand.storage.local import direct
+from distexpand.storage.local import reader as local_reader
 
 LEAST_BYTES = 2 * direct.PAGE
 """What is worth a direct transfer, being cloned, and being looked for, where the limits are small."""

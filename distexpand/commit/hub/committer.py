@@ -11,8 +11,6 @@ another machine and whose files the Hub may collect; a pull request, which shows
 an unfinished output to everyone.
 """
 
-import shutil
-import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -36,7 +34,7 @@ from distexpand.storage.address import HUB, Address
 from distexpand.storage.hub.client import is_logged_in, page_of
 from distexpand.storage.hub.errors import HubError
 from distexpand.storage.hub.repository import MAIN, HubRepository
-from distexpand.storage.local.os_errors import storage_error
+from distexpand.storage.local.staging import StagingFolder
 
 _MISSING = 404
 
@@ -92,10 +90,8 @@ class HubCommitter:
         if opened.branch is not None:
             self._xet = offers_xet(self._repository, opened.branch.name)
             self.receipts = {name: shard.receipt for name, shard in opened.branch.shards().items()}
-        try:
-            self.attempts = Path(tempfile.mkdtemp(prefix="distexpand-", dir=scratch))
-        except OSError as error:
-            raise storage_error("create a folder in", scratch or tempfile.gettempdir(), error) from None
+        self._staging = StagingFolder(scratch)
+        self.attempts = self._staging.path
 
     @property
     def _run(self) -> RunBranch:
@@ -172,7 +168,7 @@ class HubCommitter:
         if self._waiting and not self._lost and not self.finished:
             with suppress(DistexpandError):
                 self._commit_waiting()
-        shutil.rmtree(self.attempts, ignore_errors=True)
+        self._staging.close()
 
     def _commit_waiting(self) -> None:
         if not self._waiting:

@@ -1,12 +1,11 @@
 """Which way outputs take to a store: streamed to S3, by a local file to the others."""
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from distexpand.storage.local.directories import LocalOutput
-from distexpand.storage.local.scratch import is_streamed, scratch_place
+from distexpand.storage.local.scratch import is_streamed
+from distexpand.storage.local.staging import StagingFolder
 from distexpand.storage.objects.copied_names import CopiedNames
 from distexpand.storage.objects.files import ObjectFiles
 from distexpand.storage.objects.final_names import FinalNames
@@ -30,5 +29,5 @@ def final_names(files: ObjectFiles, scratch: LocalOutput | None) -> Iterator[Fin
     elif scratch is not None:
         yield CopiedNames(files, scratch)
     else:
-        with tempfile.TemporaryDirectory(prefix="distexpand-", dir=scratch_place()) as folder:
-            yield CopiedNames(files, LocalOutput(Path(folder)))
+        with StagingFolder() as folder:
+            yield CopiedNames(files, LocalOutput(folder.path))
