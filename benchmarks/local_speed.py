@@ -16,6 +16,8 @@ show medians. Before each run the last output is removed, the page cache is drop
 program's own files are read in again; the clock stops when the file system is synced. Nothing else
 should use the disk. For the 7B shape it takes 36 GB of disk, 58 with `cp-output` or `--check`.
 
+Figures of earlier runs are kept in `benchmarks/results`, by date.
+
     python -m benchmarks.local_speed --mergekit MERGEKIT/bin/mergekit-yaml --json speed.json --work DIRECTORY
 """
 
