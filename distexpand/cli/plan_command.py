@@ -102,11 +102,7 @@ def plan_command(
                 "plan_digest": digest,
                 "remapped_config_keys": remapped,
                 "recipe": planned.plan.recipe,
-                **(
-                    {}
-                    if proof is None
-                    else {"load_check": {"loader": proof.loader, "skipped": proof.skipped}}
-                ),
+                **({} if proof is None else {"load_check": proof.to_json()}),
                 **({} if cost is None else {"cost": cost.to_json()}),
             }
         )
@@ -116,7 +112,7 @@ def plan_command(
     from distexpand.report.plan_report import plan_report
 
     Console().print(plan_report(summary, planned.plan))
-    if proof is not None and proof.loader:
+    if proof is not None and proof.loader and not proof.source_problem:
         click.echo(f"\nloads as {proof.loader}, every layer as what it was")
     if cost is not None:
         from distexpand.report.cost_report import cost_report

@@ -108,8 +108,9 @@ def run_command(
     mode = _mode(resume=resume, overwrite=overwrite)
     with writing_events(events) as writer:
         planned = planned_expansion(recipe, models, shard_size, layout)
-        if not resume and wanted(check_load):
-            _require_place(planned.plan, out, overwrite=overwrite)
+        if wanted(check_load, resume=resume, output=out):
+            if not resume:
+                _require_place(planned.plan, out, overwrite=overwrite)
             planned, _ = checked_load(planned, trust_remote_code=trust_remote_code)
         if strict:
             refuse_findings(planned.findings)

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from distexpand.proof.classes import UnknownModelError, load_class, read_config
-from distexpand.proof.keys import key_problem, load_skeleton
+from distexpand.proof.keys import key_problem, load_skeleton, source_problem
 from distexpand.proof.kinds import kind_problem
 from distexpand.proof.request import LoadProof, Question, decode_question
 
@@ -55,7 +55,12 @@ def prove(question: Question) -> LoadProof:
         )
     except Exception as error:  # noqa: BLE001
         problem = f"the output wouldn't load as {loader}, as the source does: {_words(error)}"
-    return LoadProof(loader=loader, problem=problem, advice=_ADVICE if problem else "")
+    return LoadProof(
+        loader=loader,
+        problem=problem,
+        advice=_ADVICE if problem else "",
+        source_problem=source_problem(base),
+    )
 
 
 def _prove_kinds_alone(question: Question, model_class: Any, reason: str) -> LoadProof:

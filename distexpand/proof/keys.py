@@ -80,6 +80,19 @@ def key_problem(base: LoadedSkeleton, output: LoadedSkeleton, question: Question
     return ""
 
 
+def source_problem(base: LoadedSkeleton) -> str:
+    """Say which keys a source itself lacks or has in another shape, or nothing.
+
+    What it has beyond the class's needs is passed over by transformers, and so by this.
+    """
+    for kind in ("missing_keys", "mismatched_keys"):
+        found = sorted(base.problems[kind])
+        if found:
+            more = f" and {len(found) - 1} more" if len(found) > 1 else ""
+            return f"{found[0]!r}{more} {_KINDS[kind]}"
+    return ""
+
+
 def _tensors(directory: Path) -> dict[str, Any]:
     """Return an empty tensor for every entry of the skeleton's headers.
 

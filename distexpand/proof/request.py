@@ -42,16 +42,18 @@ class LoadProof:
 
     `problem` says what is wrong, or nothing; `advice` what to do about it. `skipped` says
     why there was no proof. `loader` names the class and the version of transformers.
+    `source_problem` says which key the source itself lacks or has in another shape; so will the output.
     """
 
     loader: str = ""
     problem: str = ""
     advice: str = ""
     skipped: str = ""
+    source_problem: str = ""
 
     def to_json(self) -> dict[str, str]:
         """Return what a successful or skipped proof tells."""
-        return {"loader": self.loader, "skipped": self.skipped}
+        return {"loader": self.loader, "skipped": self.skipped, "source_problem": self.source_problem}
 
 
 def decode_question(text: str) -> Question:

@@ -80,7 +80,7 @@ def run(
         threads: blocks that are worked on at once.
         clone: share blocks with the sources where the file system can.
         check_load: prove first that the output will load in transformers; where nothing is said, if it is
-            installed and the run isn't resumed.
+            installed and the output isn't begun already.
         trust_remote_code: whether code that came with a model may run for that.
         verify: read the output again when it is done, and compare every digest.
         progress: a function that is called with a `Progress`, ten times a second at most, by one thread at a
@@ -101,8 +101,9 @@ def run(
     else:
         planned = plan(recipe, models=models, model=model, shard_size=shard_size, layout=layout)
     place = output_of(output)
-    if not resume and wanted(check_load):
-        _require_place(planned.plan, place, overwrite=overwrite)
+    if wanted(check_load, resume=resume, output=place):
+        if not resume:
+            _require_place(planned.plan, place, overwrite=overwrite)
         planned, _ = checked_load(planned, trust_remote_code=trust_remote_code)
     started = time.monotonic()
     with interruptible(stop) as stopping:

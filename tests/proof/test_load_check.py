@@ -9,9 +9,15 @@ import pytest
 pytest.importorskip("torch", reason="needs pip install 'distexpand[load]'")
 pytest.importorskip("transformers", reason="needs pip install 'distexpand[load]'")
 
+from safetensors.torch import load_file, save_file
+
+import distexpand
 from distexpand.api import check_load, plan_expansion, planned_from
-from distexpand.errors import LoadCheckError
+from distexpand.commit.work_directory import NOTICE_NAME
+from distexpand.errors import LoadCheckError, RecipeError
 from distexpand.planning.model import Plan
+from distexpand.python import load_check
+from distexpand.python.load_check import wanted
 from distexpand.python.saved_plan import save_plan
 from tests.cli.calls import Cli
 from tests.proof.doctored import STACK, prove_here, with_config, without_shard_of
@@ -49,6 +55,50 @@ def test_stale_layer_types_stop_a_run_before_the_output_exists(tmp_path: Path, c
     kinds = "layer_types = 'full_attention'; its source, layer 0 of a, ran with 'sliding_attention'"
     assert f"error: layer 0 would run with {kinds}" in done.err
     assert not out.exists()
+    again = cli("run", saved, out, "--check-load", "--resume")
+    assert (again.code, again.err) == (done.code, done.err)
+    with pytest.raises(LoadCheckError):
+        distexpand.run(saved, out, resume=True, check_load=True)
+    assert not out.exists()
+
+
+def test_only_a_run_that_goes_on_is_not_proven_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(load_check, "can_prove", lambda: True)
+    begun = tmp_path / "out"
+    assert wanted(None, resume=True, output=begun)
+    begun.mkdir()
+    (begun / NOTICE_NAME).touch()
+    assert not wanted(None, resume=True, output=begun)
+    assert wanted(True, resume=True, output=begun)
+    assert wanted(None, resume=False, output=begun)
+    assert not wanted(False, resume=False, output=begun)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [({}, "'model.norm.weight' missing"), ({"intermediate_size": 64}, "and 17 more of another shape")],
+    ids=["a key", "shapes"],
+)
+def test_what_the_source_itself_lacks_is_told(
+    tmp_path: Path, cli: Cli, changes: dict[str, Any], words: str
+) -> None:
+    source, recipe = write_tiny(tmp_path / "a", "llama"), tmp_path / "recipe.yml"
+    recipe.write_text(STACK)
+    if changes:
+        config = json.loads((source / "config.json").read_text()) | changes
+        (source / "config.json").write_text(json.dumps(config))
+    else:
+        weights = load_file(source / "model.safetensors")
+        del weights["model.norm.weight"]
+        save_file(weights, source / "model.safetensors", metadata={"format": "pt"})
+    done = cli("plan", recipe, "--model", f"a={source}", "--check-load")
+    assert done.code == 0
+    assert "loads as" not in done.out
+    assert words in done.out + done.err
+    strict = cli("run", recipe, tmp_path / "out", "--model", f"a={source}", "--strict", "--check-load")
+    assert strict.code == RecipeError.exit_code
+    assert "source-incomplete" in strict.err
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_missing_head_is_named(tmp_path: Path) -> None:
