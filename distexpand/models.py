@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from distexpand.api import plan_again, plan_expansion
 from distexpand.errors import UsageError
+from distexpand.formats.archive_index import ARCHIVE_NAME
 from distexpand.intake.locate import locate
 from distexpand.intake.recipe_text import RecipeLike, recipe_text
 from distexpand.recipe.canonical import ModelRef
@@ -161,12 +162,18 @@ def load_output(output: Path, *, memory: int | None = None, trust_remote_code: b
         trust_remote_code: whether code that came with the model may run.
 
     Raises:
+        UsageError: it is an archive.
         VerificationError: a key is missing, unexpected or of another shape.
         DistexpandError: the output can't be read.
     """
     require_running()
     from distexpand.running.loading import load  # noqa: PLC0415  # brings torch
 
+    if (output / ARCHIVE_NAME).exists():
+        raise UsageError(
+            f"{output}: is an archive, which transformers can't load",
+            hint="Unpack it first: distexpand unpack ARCHIVE OUT",
+        )
     manifest = read_manifest(output)
     return load(
         output,

@@ -9,11 +9,11 @@ from distexpand.cli.messages import print_json, say
 from distexpand.cli.options import json_option, model_option, parse_places, quiet_option, threads_option
 from distexpand.cli.places import PLACE
 from distexpand.cli.verify_running import (
-    RunningFound,
     asked_checks,
     run_checks,
     running_checks,
     show_found,
+    verified_document,
 )
 from distexpand.errors import VerificationError
 
@@ -67,17 +67,15 @@ def verify_command(
     report = verify_output(
         out, sources=sources, record=record, places=places, threads=threads, progress=progress
     )
-    if not as_json:
-        _judge(out, report, quiet=quiet)
-    found = RunningFound()
-    if report.ok and isinstance(out, Path):
-        found = run_checks(out, checks, places=places, quiet=quiet or as_json)
-        if not as_json:
-            show_found(out, found, quiet=quiet)
     if as_json:
-        print_json(report.to_json() | found.to_json() | {"ok": report.ok and found.ok})
-        if not (report.ok and found.ok):
+        document = verified_document(out, report, checks, places=places)
+        print_json(document)
+        if not document["ok"]:
             raise SystemExit(VerificationError.exit_code)
+        return
+    _judge(out, report, quiet=quiet)
+    if isinstance(out, Path):
+        show_found(out, run_checks(out, checks, places=places, quiet=quiet), quiet=quiet)
 
 
 def _judge(out: "Output", report: "VerifyReport", *, quiet: bool) -> None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from distexpand.runner.place import Output
     from distexpand.running.comparison import Comparison
     from distexpand.running.loading import Loaded
+    from distexpand.verifying.report import VerifyReport
 
 
 def running_checks(command: Command) -> Command:
@@ -70,11 +71,6 @@ class RunningFound:
         """Whether nothing is other than it has to be."""
         return self.comparison is None or self.comparison.ok
 
-    def to_json(self) -> dict[str, Any]:
-        """Return what was found for `--json`."""
-        load = {} if self.loaded is None else {"load": asdict(self.loaded)}
-        return load | ({} if self.comparison is None else {"identity": self.comparison.to_json()})
-
 
 def asked_checks(
     out: "Output", *, loads: bool, identity: bool, text_file: str | None, device: str, trust_remote_code: bool
@@ -119,6 +115,26 @@ def run_checks(out: Path, checks: RunningChecks, *, places: Mapping[str, str], q
             progress=progress,
         )
     return RunningFound(loaded=loaded, comparison=comparison)
+
+
+def verified_document(
+    out: "Output", report: "VerifyReport", checks: RunningChecks, *, places: Mapping[str, str]
+) -> dict[str, Any]:
+    """Run the checks that an output without differences is due, and return everything for `--json`."""
+    from distexpand.python.verifying import with_comparison, with_load
+
+    if not report.ok or not isinstance(out, Path):
+        return report.to_json()
+    try:
+        found = run_checks(out, checks, places=places, quiet=True)
+    except VerificationError as error:
+        return with_load(report, out, error).to_json()
+    if found.loaded is not None:
+        report = with_load(report, out, None)
+    if found.comparison is not None:
+        report = with_comparison(report, found.comparison)
+    load = {} if found.loaded is None else {"load": asdict(found.loaded)}
+    return report.to_json() | load
 
 
 def show_found(out: Path, found: RunningFound, *, quiet: bool) -> None:

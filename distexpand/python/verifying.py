@@ -76,7 +76,7 @@ def verify(
         comparison = compare_with_source(
             place, places=places, text=text, device=device, trust_remote_code=trust_remote_code
         )
-        report = _compared(report, comparison)
+        report = with_comparison(report, comparison)
     return report
 
 
@@ -91,18 +91,24 @@ def _loaded(output: Path, report: VerifyReport, *, trust_remote_code: bool) -> V
     """Return the report with what loading found."""
     from distexpand.models import load_output  # noqa: PLC0415  # brings torch
 
-    checks = (*report.checks, "load")
     try:
         load_output(output, trust_remote_code=trust_remote_code)
     except VerificationError as error:
+        return with_load(report, output, error)
+    return with_load(report, output, None)
+
+
+def with_load(report: VerifyReport, output: Path, error: VerificationError | None) -> VerifyReport:
+    """Return a report with what loading the output ended with."""
+    differences = report.differences
+    if error is not None:
         message = error.message.removeprefix(f"{output}: ")
-        found = Difference(check="load", file="", tensor="", message=message)
-        return replace(report, checks=checks, differences=(found,))
-    return replace(report, checks=checks)
+        differences = (*differences, Difference(check="load", file="", tensor="", message=message))
+    return replace(report, checks=(*report.checks, "load"), differences=differences)
 
 
-def _compared(report: VerifyReport, comparison: "Comparison") -> VerifyReport:
-    """Return the report with what running both models found."""
+def with_comparison(report: VerifyReport, comparison: "Comparison") -> VerifyReport:
+    """Return a report with what running both models found."""
     differences = report.differences
     if not comparison.ok:
         message = (

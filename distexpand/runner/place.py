@@ -5,9 +5,8 @@ from pathlib import Path
 from distexpand.errors import UsageError
 from distexpand.planning.model import Plan
 from distexpand.storage.address import FILE, WEB, Address, parse_address
-from distexpand.storage.local.directories import LocalSource
 from distexpand.storage.local.scratch import is_streamed
-from distexpand.storage.opening import open_store
+from distexpand.storage.opening import open_directory, open_store
 from distexpand.storage.ranges import SourceStore
 
 Output = Path | Address
@@ -18,8 +17,8 @@ STAGED_SHARDS = 2
 
 
 def output_store(output: Output) -> SourceStore:
-    """Return an output as a checkpoint to read; raises as `open_store`."""
-    return LocalSource(output) if isinstance(output, Path) else open_store(str(output))
+    """Return an output as a checkpoint to read, packed or not; raises as `open_store`."""
+    return open_directory(output) if isinstance(output, Path) else open_store(str(output))
 
 
 def staged_bytes(plan: Plan, output: Address) -> int:

@@ -22,12 +22,20 @@ def open_store(location: str) -> SourceStore:
     """
     address = parse_address(location)
     if address is None or address.scheme == "file":
-        directory = Path(location if address is None else address.path)
-        local = LocalSource(directory)
-        # Asked by name: a directory that is gone is told of when something of it is wanted.
-        return ArchiveSource(local) if os.path.isfile(directory / ARCHIVE_NAME) else local  # noqa: PTH113
+        return open_directory(Path(location if address is None else address.path))
     store = _hub(address) if address.scheme == HUB else _objects(address)
     return ArchiveSource(store) if address.scheme not in WEB and is_archive(store.files()) else store
+
+
+def open_directory(directory: Path) -> SourceStore:
+    """Return the checkpoint in a directory, packed or not.
+
+    Raises:
+        CheckpointError: it is an archive, and damaged.
+    """
+    local = LocalSource(directory)
+    # Asked by name: a directory that is gone is told of when something of it is wanted.
+    return ArchiveSource(local) if os.path.isfile(directory / ARCHIVE_NAME) else local  # noqa: PTH113
 
 
 def _objects(address: Address) -> SourceStore:

@@ -42,6 +42,10 @@ def test_an_expansion_is_packed_unpacked_and_verified(cli, model, tmp_path):
     assert document["archive_bytes"] == sum(map(len, tree(archive).values()))
     assert document["repeated_bytes"] > 0
     assert document["form"] == "dense"
+    assert cli("verify", archive, "--sources", "--model", f"a={model}").code == 0
+    refused = cli("verify", archive, "--record")
+    assert refused.code == 2
+    assert "--record can't change an archive" in refused.err
     assert cli("unpack", archive, again, "--json").document["bytes"] == document["bytes"]
     assert cli("verify", again, "--sources", "--model", f"a={model}").code == 0
 

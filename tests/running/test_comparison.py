@@ -207,6 +207,29 @@ def test_a_key_without_its_place_is_named(
     assert caught.value.exit_code == 3
 
 
+def test_what_does_not_load_is_a_difference_in_the_document(tmp_path: Path, cli: Cli) -> None:
+    source = saved(tmp_path / "a", "llama")
+    config = json.loads((source / "config.json").read_text()) | {"intermediate_size": 64}
+    (source / "config.json").write_text(json.dumps(config))
+    output = expanded(STACK, source, tmp_path / "out")
+    done = cli("verify", output, "--load", "--identity", "--json")
+    assert done.code == 3
+    assert done.document["ok"] is False
+    assert done.document["checks"][-1] == "load"
+    (found,) = done.document["differences"]
+    assert found["check"] == "load"
+    assert "is of another shape and 23 more" in found["message"]
+    assert json.loads(json.dumps(distexpand.verify(output, load=True).to_json())) == done.document
+
+
+def test_an_archive_has_to_be_unpacked_to_be_loaded(tmp_path: Path, cli: Cli) -> None:
+    output = expanded(BLOCKS, saved(tmp_path / "a", "llama"), tmp_path / "out")
+    assert cli("pack", output, tmp_path / "archive").code == 0
+    done = cli("verify", tmp_path / "archive", "--load")
+    assert done.code == 2
+    assert "distexpand unpack" in done.err
+
+
 def test_what_can_only_be_done_here_says_so(tmp_path: Path, cli: Cli) -> None:
     done = cli("verify", "s3://bucket/model", "--load")
     assert done.code == 2
