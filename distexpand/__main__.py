@@ -1,6 +1,29 @@
-"""`python -m distexpand`."""
+"""The program: `distexpand`, and `python -m distexpand`.
 
-from distexpand.cli.main import main
+An interrupt while the commands are still being imported, or while the process ends, is one like any
+other: a word and exit code 130, no traceback.
+"""
+
+import os
+import signal
+import sys
+
+_INTERRUPTED = 130
+
+
+def main() -> None:
+    """Run the command line and exit with its code."""
+    try:
+        from distexpand.cli.main import run  # noqa: PLC0415  # takes a while, and may be interrupted
+
+        code = run()
+    except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        code = _INTERRUPTED
+        os.write(2, b"error: interrupted\n")
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sys.exit(code)
+
 
 if __name__ == "__main__":
     main()

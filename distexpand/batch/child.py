@@ -28,7 +28,7 @@ _PROGRAM = """import sys
 sys.path.insert(0, sys.argv[1])
 import distexpand
 del sys.path[0], sys.argv[1]
-from distexpand.cli.main import main
+from distexpand.__main__ import main
 main()"""
 _LOOK_SECONDS = 0.2
 _KEPT_BYTES = 64 * 1024

@@ -1,5 +1,6 @@
 """`distexpand pack` and `distexpand unpack`: a checkpoint as an archive, and back."""
 
+import os
 import time
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import click
 from distexpand.cli.interruption import stopping_on_signals
 from distexpand.cli.messages import print_json, say
 from distexpand.cli.options import json_option, quiet_option, threads_option
+from distexpand.errors import UsageError
 
 
 @click.command("pack", short_help="Compress the checkpoint OUT into the directory ARCHIVE.")
@@ -95,6 +97,10 @@ def unpack_command(archive: Path, out: Path, threads: int, quiet: bool, as_json:
     from distexpand.report.watching.display import progress_display
     from distexpand.storage.local.directories import LocalSource
 
+    if not os.path.isdir(archive):  # noqa: PTH112  # false, not an error, for a name too long
+        raise UsageError(
+            f"{archive}: no such directory", hint="Give a directory that `distexpand pack` made."
+        )
     refuse_inside(out, archive)
     started = time.monotonic()
     display = progress_display(quiet=quiet or as_json)

@@ -62,11 +62,11 @@ _OBJECTS_PER_COLLECTION = 50_000
 """Python's 700 would have it look for garbage, in vain, among the millions of objects of a large plan."""
 
 
-def main() -> None:
-    """Run the command line and exit with its code."""
+def run() -> int:
+    """Run this process's command line and return its exit code."""
     _keep_standard_streams()
     gc.set_threshold(_OBJECTS_PER_COLLECTION)
-    sys.exit(run_cli(sys.argv[1:]))
+    return run_cli(sys.argv[1:])
 
 
 def run_cli(arguments: list[str]) -> int:

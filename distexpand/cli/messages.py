@@ -36,10 +36,11 @@ def show_findings(findings: Iterable[Finding]) -> None:
 
 
 def say(text: str) -> None:
-    """Write a line to standard error, if there is one."""
+    """Write lines to standard error, if there is one; what a stranger named can't steer the terminal."""
+    shown = "".join(letter if letter.isprintable() or letter == "\n" else "?" for letter in text)
     with contextlib.suppress(OSError):
         if sys.stderr is not None:
-            sys.stderr.write(f"{text}\n")
+            sys.stderr.write(f"{shown}\n")
             sys.stderr.flush()
 
 

@@ -68,3 +68,27 @@ def test_interrupted_and_resumed(
     assert digests(output) == expected
     assert {name: (output / name).stat().st_ino for name in done} == done
     shutil.rmtree(output)
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_an_interrupt_before_anything_begins_is_a_word_and_no_traceback(times: int) -> None:
+    """At moments from the first import to the end, in a program that has nothing to do."""
+    for delay in (0.02, 0.06, 0.1, 0.15, 0.2, 0.3):
+        process = subprocess.Popen(
+            command("plan", "nowhere.yml"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        for _ in range(times):
+            time.sleep(delay)
+            process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+        assert "distexpand/cli" not in err, err
+        if times == 1 and err.startswith("error: interrupted"):
+            assert process.returncode == 130
+
+
+def test_what_a_recipe_says_can_not_steer_the_terminal(tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.yml"
+    recipe.write_text('"mo\\e[31mdel": a')
+    shown = call("plan", recipe).err
+    assert "mo?[31mdel" in shown
+    assert "\x1b" not in shown

@@ -46,17 +46,18 @@ def test_a_folder_ends_with_its_context(tmp_path: Path) -> None:
 
 
 def test_only_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
-    (tmp_path / "distexpand-other").mkdir()
+    other = tmp_path / "distexpand-staged-by-hand"
+    other.mkdir()
     with holder(tmp_path) as (killed, left), holder(tmp_path) as (_, held):
         assert remove_abandoned(tmp_path) == 0
         killed.send_signal(signal.SIGKILL)
         killed.wait()
         assert (left / "shard").exists()
         with StagingFolder(tmp_path) as own:
-            assert set(tmp_path.iterdir()) == {held, own.path, tmp_path / "distexpand-other"}
+            assert set(tmp_path.iterdir()) == {held, own.path, other}
             assert (held / "shard").exists()
     assert remove_abandoned(tmp_path) == 1
-    assert list(tmp_path.iterdir()) == [tmp_path / "distexpand-other"]
+    assert list(tmp_path.iterdir()) == [other]
 
 
 def test_no_link_is_followed(tmp_path: Path) -> None:

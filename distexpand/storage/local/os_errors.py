@@ -6,11 +6,12 @@ from pathlib import Path
 from distexpand.errors import StorageError
 
 _ADVICE = {
-    errno.ENOSPC: "Free some space or choose another disk; finished shards are kept, go on with --resume.",
+    errno.ENOSPC: "Free some space or choose another disk. "
+    "What a run has finished is kept: it goes on with --resume.",
     errno.EFBIG: "Files of this size aren't taken by the file system, or a limit of the process; "
     "choose a smaller --shard-size.",
-    errno.EDQUOT: "The disk quota is used up; finished shards are kept, go on with --resume.",
-    errno.ENOENT: "It was there before: is its folder, or its disk, still mounted?",
+    errno.EDQUOT: "The disk quota is used up. What a run has finished is kept: it goes on with --resume.",
+    errno.ENOENT: "Is the folder there, and its disk mounted?",
     errno.EACCES: "Check the permissions of the file and of the folders above it.",
     errno.EPERM: "Check the permissions of the file and of the folders above it.",
     errno.EMFILE: "Allow the process more open files (ulimit -n): every source file is held open.",

@@ -11,6 +11,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -19,6 +20,8 @@ from distexpand.storage.local.os_errors import storage_error
 from distexpand.storage.local.scratch import scratch_place
 
 _PREFIX = "distexpand-staged-"
+_MARKER = ".staged"
+"""Lies in every folder of ours: one that somebody gave such a name is left alone."""
 
 
 class StagingFolder:
@@ -61,7 +64,7 @@ def remove_abandoned(place: Path | None = None) -> int:
         except OSError:  # removed meanwhile, or another user's
             continue
         try:
-            if os.fstat(descriptor).st_uid == os.geteuid():
+            if os.fstat(descriptor).st_uid == os.geteuid() and (folder / _MARKER).is_file():
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 shutil.rmtree(folder, ignore_errors=True)
                 removed += 1
@@ -83,18 +86,11 @@ def _folders(place: Path) -> Iterator[Path]:
 def _locked_folder(place: Path) -> tuple[Path, int]:
     """Return a new folder and the descriptor that keeps it locked.
 
-    Another process may have removed it before it was locked, as one that nobody works in.
+    The marker comes last, so that no other process removes the folder before it is locked.
     """
-    while True:
-        folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=place))
-        try:
-            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        except FileNotFoundError:
-            continue
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        except OSError:  # no locks there: nobody takes the folder for abandoned either
-            return folder, descriptor
-        if folder.exists():
-            return folder, descriptor
-        os.close(descriptor)
+    folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=place))
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    with suppress(OSError):  # no locks there: nobody takes the folder for abandoned either
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    (folder / _MARKER).touch()
+    return folder, descriptor
