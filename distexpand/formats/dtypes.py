@@ -4,6 +4,7 @@ Sizes are in bits because the format has packed types of 4 and 6 bits.
 Source: the `Dtype` enumeration of the safetensors format.
 """
 
+from collections.abc import Iterable
 from enum import Enum
 
 
@@ -106,3 +107,14 @@ def float_dtype(name: str) -> DType | None:
 def float_dtype_names() -> tuple[str, ...]:
     """Return the dtype names that a recipe may use."""
     return tuple(sorted(_BY_TORCH_NAME))
+
+
+def promoted(dtypes: Iterable[DType]) -> DType:
+    """Return the smallest plain float that holds every value of some plain floats, as torch promotes them.
+
+    Neither 16-bit float holds the other's values, so that together they become float32.
+    """
+    first, *others = set(dtypes)
+    if not others:
+        return first
+    return DType.F64 if DType.F64 in {first, *others} else DType.F32

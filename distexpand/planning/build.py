@@ -19,6 +19,7 @@ from distexpand.planning.pack import pack
 from distexpand.planning.resolve import resolve_layers, resolve_tensors
 from distexpand.planning.resolver import Resolver
 from distexpand.planning.sources import SourceModel
+from distexpand.planning.stored_dtype import changed_dtype
 from distexpand.recipe.canonical import ModelRef, Recipe
 
 
@@ -124,7 +125,7 @@ def build_plan(
         )
         for file in carried
     )
-    config = _with_dtype(remapped.config, recipe.out_dtype or recipe.dtype)
+    config = _with_dtype(remapped.config, changed_dtype(recipe, tensors))
     plan = Plan(
         recipe=canonical,
         sources=tuple(table.files),
@@ -163,7 +164,7 @@ def _remapped(parts: Sequence[StackRecipe]) -> RemappedConfig:
 
 
 def _with_dtype(config: dict[str, Any], dtype: DType | None) -> dict[str, Any]:
-    """Return the config with its dtype keys, nested ones too, set to what the recipe stores."""
+    """Return the config with its dtype keys, nested ones too, set to what the output is stored in."""
     if dtype is None or dtype.torch_name is None:
         return config
     keys = [key for key in ("dtype", "torch_dtype") if key in config] or ["torch_dtype"]

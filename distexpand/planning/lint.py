@@ -4,10 +4,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from distexpand.findings import Finding
+from distexpand.formats.dtypes import DType, promoted
 from distexpand.planning.build import CarriedFile
 from distexpand.planning.fit import is_tied
 from distexpand.planning.sources import SourceModel, used_sources
-from distexpand.recipe.canonical import ModelRef, Recipe
+from distexpand.planning.stored_dtype import main_dtype
+from distexpand.recipe.canonical import MergeMethod, ModelRef, Recipe
 
 _SHOULD_AGREE = {
     "attention_bias": False,
@@ -45,22 +47,28 @@ def lint_sources(
 
 
 def _mixed_dtypes(recipe: Recipe, used: Sequence[SourceModel]) -> Iterator[Finding]:
-    dtypes = {model.model: _main_dtype(model) for model in used}
+    dtypes = {
+        model.model: main_dtype((entry.dtype, entry.length) for entry in model.catalog.tensors.values())
+        for model in used
+    }
     if recipe.dtype is None and recipe.out_dtype is None and len(set(dtypes.values())) > 1:
-        listed = ", ".join(f"{ref} {dtype}" for ref, dtype in dtypes.items())
+        listed = ", ".join(f"{ref} {dtype.value}" for ref, dtype in dtypes.items())
+        sums = _dtypes_of_sums(recipe, dtypes)
+        outcome = f"; sums of them are stored as {' or '.join(sums)}" if sums else " and stay so"
         yield Finding(
             code="mixed-dtypes",
-            message=f"sources are stored in different dtypes and stay so: {listed}",
-            advice="Set dtype in the recipe to make them one.",
+            message=f"sources are stored in different dtypes{outcome}: {listed}",
+            advice=f"Set {'out_dtype' if sums else 'dtype'} in the recipe to make them one.",
         )
 
 
-def _main_dtype(model: SourceModel) -> str:
-    tensors = model.catalog.tensors.values()
-    sizes = dict.fromkeys((entry.dtype for entry in tensors), 0)
-    for entry in tensors:
-        sizes[entry.dtype] += entry.length
-    return max(sizes, key=lambda dtype: sizes[dtype]).value
+def _dtypes_of_sums(recipe: Recipe, dtypes: Mapping[ModelRef, DType]) -> list[str]:
+    """Return the dtypes of the sums whose terms are of different ones."""
+    if recipe.method is not MergeMethod.LINEAR:
+        return []
+    terms = [{dtypes[source.model] for source in used_sources(part)} for part in recipe.parts()]
+    mixed = [each for each in terms if len(each) > 1 and all(dtype.is_plain_float for dtype in each)]
+    return sorted({promoted(each).value for each in mixed})
 
 
 def _vocabularies(used: Sequence[SourceModel]) -> Iterator[Finding]:

@@ -1,13 +1,13 @@
 """Output tensors before they are given a place: name, dtype, shape and how the bytes come to be."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
 from distexpand.errors import RecipeError
 from distexpand.formats.catalog import TensorEntry
-from distexpand.formats.dtypes import DType
+from distexpand.formats.dtypes import DType, promoted
 from distexpand.planning.adapters.adapter import Change
 from distexpand.planning.operations import (
     Blend,
@@ -78,7 +78,14 @@ class Casting:
             )
         if not source.dtype.is_plain_float:
             return source.dtype, source.dtype
-        compute = self.dtype or source.dtype
+        return self._floats(source.dtype)
+
+    def resolve_sum(self, sources: Iterable[TensorEntry]) -> tuple[DType, DType]:
+        """Return compute and target dtype of a sum of plain floats, whatever their order."""
+        return self._floats(promoted(source.dtype for source in sources))
+
+    def _floats(self, stored: DType) -> tuple[DType, DType]:
+        compute = self.dtype or stored
         return compute, self.out_dtype or compute
 
 
@@ -165,13 +172,13 @@ def blended_tensor(
             hint="Change a weight, or set `normalize: false`.",
         )
     first = used[0]
-    compute, target = casting.resolve(first.entry, first.model)
-    if _is_copy(used, compute, normalize=normalize):
+    if _is_copy(used, casting.resolve(first.entry, first.model)[0], normalize=normalize):
         only = WeightedEntry(model=first.model, entry=first.entry, value=1.0)
         return passthrough_tensor(name, only, casting, number)
     for source in used:
         _require_plain(source)
         _require_same_shape(name, first, source)
+    compute, target = casting.resolve_sum(source.entry for source in used)
     operation = Blend(
         offset=0,
         length=first.entry.parameters * target.bits // 8,

@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from distexpand.errors import ArchitectureError, RecipeError
-from distexpand.formats.dtypes import DType
+from distexpand.formats.dtypes import DType, promoted
 from distexpand.planning.check import check_plan, shard_header
 from distexpand.planning.model import Plan
 from distexpand.planning.operations import Blend, Copy, Operation, Scale, Zero
@@ -143,6 +145,39 @@ def test_linear_blends_with_weights_in_order() -> None:
     assert [term.dtype for term in operation.terms] == [DType.BF16, DType.F32]
     assert operation.normalize
     assert set(map(type, found.values())) == {Blend}
+
+
+@given(
+    dtypes=st.permutations([DType.F16, DType.BF16, DType.F32, DType.F64]),
+    used=st.integers(2, 3),
+    dtype=st.sampled_from([None, DType.BF16]),
+    out_dtype=st.sampled_from([None, DType.F16]),
+)
+def test_the_dtype_of_a_sum_holds_all_its_terms_in_any_order(
+    dtypes: list[DType], used: int, dtype: DType | None, out_dtype: DType | None
+) -> None:
+    options = {"dtype": dtype, "out_dtype": out_dtype}
+    rest = "\n".join(f"{key}: {value.torch_name}" for key, value in options.items() if value is not None)
+    models = models_of(
+        *(
+            catalog_model(name, dtype=stored, torch_dtype=stored.torch_name)
+            for name, stored in zip("abc", dtypes, strict=False)
+        )
+    )
+    plan = built(linear(*["0.5"] * used, *["0"] * (3 - used), rest=rest), models).plan
+    compute = dtype or promoted(dtypes[:used])
+    target = out_dtype or compute
+    for operation in operations(plan).values():
+        assert isinstance(operation, Blend)
+        assert (operation.compute, operation.target) == (compute, target)
+    assert {t.dtype for t in shard_header(plan.shards[0]).tensors.values()} == {target}
+    assert f'"torch_dtype": "{target.torch_name}"' in plan.texts[0].text
+
+
+def test_a_config_keeps_its_dtype_where_sums_are_of_one() -> None:
+    models = models_of(*(catalog_model(name, torch_dtype="float16") for name in "ab"))
+    plan = built(linear("0.5", "0.5"), models).plan
+    assert '"torch_dtype": "float16"' in plan.texts[0].text
 
 
 def test_sources_of_weight_zero_are_not_read_and_needn_t_fit() -> None:

@@ -14,6 +14,13 @@ slices:
 merge_method: passthrough
 """
 
+SUM = """
+slices:
+  - sources: [{}]
+merge_method: linear
+parameters: {{weight: 0.5}}
+"""
+
 
 def codes(b: SourceModel, *, a: SourceModel | None = None, text: str = TWO, pins: str = "") -> list[str]:
     """Return the findings' codes; `pins` gives a and b a tokenizer each."""
@@ -34,6 +41,18 @@ def test_mixed_dtypes_unless_the_recipe_says_one() -> None:
     assert codes(half) == ["mixed-dtypes"]
     assert codes(half, text=TWO + "dtype: bfloat16\n") == []
     assert codes(half, text=TWO + "out_dtype: bfloat16\n") == []
+
+
+def test_mixed_dtypes_of_sums_become_one() -> None:
+    models = models_of(catalog_model("a", dtype=DType.F16), catalog_model("b"))
+    for order in ("ab", "ba"):
+        listed = ", ".join(f"{{model: {name}, layer_range: [0, 4]}}" for name in order)
+        (found,) = lint_sources(recipe_over(SUM.format(listed), models), models, [])
+        assert found.code == "mixed-dtypes"
+        assert "sums of them are stored as F32: " in found.message
+        assert "out_dtype" in found.advice
+    (found,) = lint_sources(recipe_over(TWO, models), models, [])
+    assert "and stay so: a F16, b BF16" in found.message
 
 
 def test_a_dtype_of_few_bytes_isn_t_the_model_s() -> None:
