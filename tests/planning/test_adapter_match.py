@@ -1,5 +1,7 @@
 """Where each tensor of an adapter belongs, and that none is left over."""
 
+from dataclasses import replace
+
 import pytest
 
 from distexpand.errors import RecipeError
@@ -266,3 +268,101 @@ def test_names(name: str, role: Role, target: str) -> None:
     assert found is not None
     assert (found.role, found.target) == (role, target)
     assert parse_adapter_name(name) is None
+
+
+LOADED = "model.language_model."
+TOWER = "vision_tower.encoder.layers."
+
+
+def image_text_model(
+    outer: str = "language_model.", inner: str = "model.", tower: str = TOWER
+) -> SourceModel:
+    """Return a model of a tower of two layers and a language model of four, with the same suffixes."""
+    shapes: dict[str, tuple[int, ...]] = {
+        f"{outer}{inner}embed_tokens.weight": (VOCABULARY, HIDDEN),
+        f"{outer}{inner}norm.weight": (HIDDEN,),
+        f"{outer}lm_head.weight": (VOCABULARY, HIDDEN),
+        "multi_modal_projector.norm.weight": (HIDDEN,),
+    }
+    for layer in range(4):
+        shapes[f"{outer}{inner}layers.{layer}.self_attn.q_proj.weight"] = (HIDDEN, HIDDEN)
+        shapes[f"{outer}{inner}layers.{layer}.block_sparse_moe.gate.weight"] = (2, HIDDEN)
+    for layer in range(2):
+        shapes[f"{tower}{layer}.self_attn.q_proj.weight"] = (HIDDEN, HIDDEN)
+    text = {"num_hidden_layers": 4, "vocab_size": VOCABULARY}
+    config = {"model_type": "vl", "text_config": text, "vision_config": {"num_hidden_layers": 2}}
+    return source_model(ModelRef(name="m"), config, catalog_of(shapes))
+
+
+@pytest.mark.parametrize(
+    ("outer", "inner"), [("language_model.", "model."), ("", "model."), ("model.", "language_model.")]
+)
+@pytest.mark.parametrize("loaded", [LOADED, "language_model.model.", "model."])
+def test_a_checkpoint_may_wrap_its_language_model_otherwise(outer: str, inner: str, loaded: str) -> None:
+    """The tower has a tensor of the same suffix and shape, and stays what it is."""
+    adapter = catalog_adapter(
+        lora(f"{loaded}layers.5.self_attn.q_proj", HIDDEN, HIDDEN)
+        | lora("model.vision_tower.encoder.layers.1.self_attn.q_proj", HIDDEN, HIDDEN)
+        | lora("lm_head", VOCABULARY, HIDDEN)
+        | {f"{loaded}norm.weight": (HIDDEN,), "model.multi_modal_projector.norm.weight": (HIDDEN,)},
+        layer_replication=[[0, 3], [1, 4]],
+    )
+    match = match_adapter(
+        adapter, image_text_model(outer, inner, "vision_tower.vision_model.encoder.layers.")
+    )
+    assert match.base_layers == (0, 1, 2, 1, 2, 3)
+    assert match.changes.keys() == {
+        (5, "self_attn.q_proj.weight"),
+        (None, "vision_tower.vision_model.encoder.layers.1.self_attn.q_proj.weight"),
+        (None, f"{outer}lm_head.weight"),
+        (None, f"{outer}{inner}norm.weight"),
+        (None, "multi_modal_projector.norm.weight"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        (
+            "model.layers.3.self_attn.q_proj",
+            "may be 'language_model.model.layers.3.*' or 'text_model.layers.3.",
+        ),
+        ("model.vision_tower.layers.0.self_attn.q_proj", "which m doesn't have"),
+        ("vision_tower.model.layers.0.self_attn.q_proj", "which m doesn't have"),
+        ("model.image_tower.language_model.model.layers.0.self_attn.q_proj", "which m doesn't have"),
+        ("model.language_model.layers.4.self_attn.q_proj", "which m doesn't have"),
+        ("model.language_model.layers.03.self_attn.q_proj", "which m doesn't have"),
+        ("model.language_model.layers.0.mlp.gate", "its 'block_sparse_moe.gate.weight' may be the same"),
+    ],
+)
+def test_a_place_that_is_not_certain_is_none(target: str, said: str) -> None:
+    model = image_text_model()
+    rival = model.before[f"{TOWER}0.self_attn.q_proj.weight"]
+    model = replace(model, after={**model.after, "text_model.layers.3.self_attn.q_proj.weight": rival})
+    with pytest.raises(RecipeError, match=said) as caught:
+        match_adapter(catalog_adapter(lora(target, HIDDEN, HIDDEN)), model)
+    assert "merge_and_unload" in caught.value.hint
+
+
+def test_another_norm_isnt_the_last_one() -> None:
+    """Its first parts may be missing in a file, but not those that say that it is of another thing."""
+    adapter = catalog_adapter({"model.multi_modal_projector.norm.weight": (HIDDEN,)})
+    model = source_model(
+        ModelRef(name="m"),
+        {"num_hidden_layers": 1},
+        catalog_of({"layers.0.q.weight": (HIDDEN, HIDDEN), "norm.weight": (HIDDEN,)}),
+    )
+    with pytest.raises(RecipeError, match="which m doesn't have"):
+        match_adapter(adapter, model)
+    assert match_adapter(catalog_adapter({"model.norm.weight": (HIDDEN,)}), model).changes
+
+
+def test_two_modules_never_make_one_tensor_between_them() -> None:
+    names = {"model.a.q.lora_A.weight": (2, HIDDEN), "model.language_model.a.q.lora_B.weight": (HIDDEN, 2)}
+    model = source_model(
+        ModelRef(name="m"),
+        {"num_hidden_layers": 1},
+        catalog_of({"model.layers.0.q.weight": (HIDDEN, HIDDEN), "model.a.q.weight": (HIDDEN, HIDDEN)}),
+    )
+    with pytest.raises(RecipeError, match="are for one tensor of the model"):
+        match_adapter(catalog_adapter(names), model)

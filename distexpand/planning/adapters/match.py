@@ -6,7 +6,7 @@ model that looks right.
 """
 
 from collections import defaultdict
-from typing import TypeAlias
+from collections.abc import Mapping
 
 from distexpand.architecture.shared_blocks import is_shared
 from distexpand.errors import RecipeError
@@ -14,10 +14,11 @@ from distexpand.formats.catalog import TensorEntry
 from distexpand.planning.adapters.adapter import Adapter, AppliedAdapter, Change
 from distexpand.planning.adapters.change import Piece, change_of
 from distexpand.planning.adapters.names import AdapterName, Role, parse_adapter_name, spellings
+from distexpand.planning.adapters.places import KnownPlaces, Place
 from distexpand.planning.fit import is_tied
 from distexpand.planning.sources import SourceModel
 
-Place: TypeAlias = tuple[int | None, str]
+_MERGE_FIRST = "Merge it with PEFT's merge_and_unload first, and use the merged model."
 
 
 def match_adapter(adapter: Adapter, model: SourceModel) -> AppliedAdapter:
@@ -29,14 +30,16 @@ def match_adapter(adapter: Adapter, model: SourceModel) -> AppliedAdapter:
     base_layers = adapter.settings.base_layers() or tuple(range(model.stack.num_layers))
     _check_layers(adapter, model, base_layers)
     pieces: dict[Place, dict[Role, Piece]] = defaultdict(dict)
+    known = KnownPlaces(model, base_layers)
     for entry in adapter.catalog.tensors.values():
         named = parse_adapter_name(entry.name)
-        place = None if named is None else _place(named, model, base_layers)
-        if named is None or place is None:
-            raise _homeless(adapter, model, entry, named, base_layers)
-        if named.role in pieces[place]:
-            other = pieces[place][named.role].entry.name
-            raise RecipeError(f"{adapter.adapter}: {other!r} and {entry.name!r} are the same piece")
+        if named is None:
+            raise _unknown(adapter, entry)
+        places = _places(named, model, known)
+        if len(places) != 1:
+            raise _homeless(adapter, model, entry, named, known)
+        (place,) = places
+        _check_single(adapter, pieces[place], named, entry)
         pieces[place][named.role] = Piece(module=named.module, entry=entry)
     changes: dict[Place, Change] = {}
     outside = {**model.before, **model.after}
@@ -46,6 +49,16 @@ def match_adapter(adapter: Adapter, model: SourceModel) -> AppliedAdapter:
         _check_place(adapter, model, place, next(iter(found.values())).entry, side[suffix])
         changes[place] = change_of(adapter, found, side[suffix], side)
     return AppliedAdapter(adapter=adapter, base_layers=base_layers, changes=changes)
+
+
+def _check_single(
+    adapter: Adapter, found: Mapping[Role, Piece], named: AdapterName, entry: TensorEntry
+) -> None:
+    """Check that nothing else of an adapter, and no other module of it, is for the same tensor."""
+    for role, piece in found.items():
+        if role is named.role or piece.module != named.module:
+            what = "the same piece" if role is named.role else "for one tensor of the model"
+            raise RecipeError(f"{adapter.adapter}: {piece.entry.name!r} and {entry.name!r} are {what}")
 
 
 def _check_layers(adapter: Adapter, model: SourceModel, base_layers: tuple[int, ...]) -> None:
@@ -58,37 +71,45 @@ def _check_layers(adapter: Adapter, model: SourceModel, base_layers: tuple[int, 
         )
 
 
-def _place(named: AdapterName, model: SourceModel, base_layers: tuple[int, ...]) -> Place | None:
-    """Return the adapter's layer and the suffix of the tensor that is changed, or its full name outside."""
-    for name in spellings(named.target, model.stack.prefix):
-        split = model.stack.split(name)
-        if split is None:
-            if name in model.before or name in model.after:
-                return None, name
-        elif split[0] < len(base_layers) and split[1] in model.layers[base_layers[split[0]]]:
-            return split
-    return None
+def _places(named: AdapterName, model: SourceModel, known: KnownPlaces) -> tuple[Place, ...]:
+    """Return every place that a name may mean: only one if the model has a tensor of this very name."""
+    exactly, *others = spellings(named.target, model.stack.prefix)
+    same = known.place_of(exactly)
+    if same is not None:
+        return (same,)
+    spelled = (known.place_of(name) for name in others)
+    return tuple(dict.fromkeys((*filter(None, spelled), *known.find(named.target))))
+
+
+def _unknown(adapter: Adapter, entry: TensorEntry) -> RecipeError:
+    return RecipeError(
+        f"{adapter.adapter}: tensor {entry.name!r} isn't one that is known of LoRA, so it can't be merged",
+        hint=_MERGE_FIRST,
+    )
 
 
 def _homeless(
-    adapter: Adapter,
-    model: SourceModel,
-    entry: TensorEntry,
-    named: AdapterName | None,
-    base_layers: tuple[int, ...],
+    adapter: Adapter, model: SourceModel, entry: TensorEntry, named: AdapterName, known: KnownPlaces
 ) -> RecipeError:
-    message = f"{adapter.adapter}: tensor {entry.name!r} "
-    if named is None:
-        return RecipeError(
-            f"{message}isn't one that is known of LoRA, so it can't be merged",
-            hint="Merge it with PEFT's merge_and_unload first, and use the merged model.",
-        )
+    """Return the error of a tensor that is for none of the model's, or for one that can't be told."""
     if named.target.endswith("lm_head.weight") and _shares_head(model):
         return _tied(adapter, model, entry)
+    message = f"{adapter.adapter}: tensor {entry.name!r} changes {named.target!r}, which "
+    several = [repr(known.name_of(place)) for place in _places(named, model, known)]
+    if several:
+        return RecipeError(f"{message}may be {' or '.join(several)} in {model.model}", hint=_MERGE_FIRST)
+    alike = known.alike(named.target)
+    if alike:
+        return RecipeError(
+            f"{message}{model.model} doesn't have by that name; its {alike!r} may be the same, "
+            "named otherwise when the model is loaded, but that isn't certain",
+            hint=_MERGE_FIRST,
+        )
     return RecipeError(
-        f"{message}changes {named.target!r}, which {model.model} doesn't have",
+        f"{message}{model.model} doesn't have",
         hint="Is this the model that the adapter was trained on, not quantised? "
-        f"The adapter is for layers 0 to {len(base_layers) - 1}.",
+        f"The adapter is for layers 0 to {known.num_layers - 1}. If transformers renames its tensors on "
+        "loading, merge the adapter with PEFT's merge_and_unload first, and use the merged model.",
     )
 
 
@@ -104,7 +125,7 @@ def _check_place(
     if layer is not None and model.shared is not None and is_shared(suffix):
         raise RecipeError(
             f"{adapter.adapter}: tensor {entry.name!r} changes a block that layers of {model.model} share",
-            hint="Merge it with PEFT's merge_and_unload first, and use the merged model.",
+            hint=_MERGE_FIRST,
         )
     if layer is None and _is_of_vocabulary(model, base) and _shares_head(model):
         raise _tied(adapter, model, entry)

@@ -5,6 +5,7 @@ tensor is. Checkpoints of base classes lack the first part of these names (`h.0.
 `transformer.h.0.`), others have one more; a name is looked up as it is first.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
@@ -25,6 +26,10 @@ class Role(Enum):
 
 
 _BASE_LAYER = ".base_layer."
+_BESIDE = re.compile(
+    r"^(vision|visual|image|video|audio|speech)(_(model|encoder))?$|tower|projector|connector"
+)
+"""A part beside the language model, in which a norm is another one than that of the same name without it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +70,9 @@ def spellings(name: str, prefix: str) -> Iterator[str]:
     """
     yield name
     parts = name.split(".")
-    yield from (".".join(parts[skipped:]) for skipped in range(1, len(parts) - 1))
+    for skipped in range(1, len(parts) - 1):
+        if _BESIDE.search(parts[skipped - 1]):
+            break
+        yield ".".join(parts[skipped:])
     leading = prefix.rstrip(".").split(".")
     yield from (".".join([*leading[:count], name]) for count in range(1, len(leading)))
