@@ -21,6 +21,9 @@ _FACTS = (
 _OF_A_FACT = re.compile(r"(^|\.)(embed_tokens_per_layer|per_layer_model_projection)\.")
 """What belongs to one of these, under whatever ending: a quantised one has scales beside its codes."""
 
+_OF_NO_LAYER = re.compile(r"(^|\.)per_layer_projection_norm\.")
+"""What is as long as one layer's part by what it is, and as the stack only by chance (Gemma 3n, 4)."""
+
 _SPEAKS_OF_LAYERS = re.compile(r"(^|[._])layers?(?!_?norm)([._]|$)")
 
 
@@ -52,4 +55,4 @@ def may_be_depth_indexed(name: str, shape: tuple[int, ...], num_layers: int) -> 
     """Whether a tensor speaks of layers by its name and has one dimension as long as the stack."""
     if num_layers not in shape[:1] or num_layers == 1 or any(part.isdigit() for part in name.split(".")):
         return False
-    return _SPEAKS_OF_LAYERS.search(name) is not None
+    return _SPEAKS_OF_LAYERS.search(name) is not None and not _OF_NO_LAYER.search(name)

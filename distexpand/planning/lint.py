@@ -1,32 +1,16 @@
-"""What a plan's sources show that the recipe alone doesn't: mixed dtypes, tokenizers, vocabularies."""
+"""What the sources show that the recipe alone doesn't: mixed dtypes, tokenizers, vocabularies, configs."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 from distexpand.findings import Finding
 from distexpand.formats.dtypes import DType, promoted
 from distexpand.planning.build import CarriedFile
 from distexpand.planning.fit import is_tied
+from distexpand.planning.lint_configs import lint_configs
 from distexpand.planning.sources import SourceModel, used_sources
 from distexpand.planning.stored_dtype import main_dtype
 from distexpand.recipe.canonical import MergeMethod, ModelRef, Recipe
 
-_SHOULD_AGREE = {
-    "attention_bias": False,
-    "head_dim": None,
-    "hidden_act": None,
-    "layer_norm_eps": None,
-    "mlp_bias": False,
-    "num_attention_heads": None,
-    "num_key_value_heads": None,
-    "partial_rotary_factor": None,
-    "rms_norm_eps": None,
-    "sliding_window": None,
-    "tie_word_embeddings": None,
-}
-"""Keys by which layers compute, with what an absent key means; nothing where that depends on the class."""
-
-_ROPE_THETA = 10_000.0
 _TOKENIZER_CORE = ("tokenizer.json", "tokenizer.model", "vocab.json", "tekken.json")
 
 
@@ -41,7 +25,7 @@ def lint_sources(
         *_mixed_dtypes(recipe, used),
         *_vocabularies(used),
         *_tokenizers(recipe, [file for file in side_files if file.model in read]),
-        *_configs(models[recipe.base_model], used),
+        *(found for model in used for found in lint_configs(models[recipe.base_model], model)),
         *_tied_head(recipe, models),
     )
 
@@ -98,36 +82,6 @@ def _tokenizers(recipe: Recipe, side_files: Sequence[CarriedFile]) -> Iterator[F
                 message=f"{name} differs between {', '.join(map(str, pins))}",
                 advice="Check that the models speak the same tokens; set tokenizer_source to choose one.",
             )
-
-
-def _configs(base: SourceModel, used: Sequence[SourceModel]) -> Iterator[Finding]:
-    for model in used:
-        left_values, right_values = _telling_values(base), _telling_values(model)
-        for key, left in left_values.items():
-            right = right_values[key]
-            if left != right and left is not None and right is not None:
-                yield Finding(
-                    code="configs-differ",
-                    message=f"{model.model}: config key {key!r} is {right!r}, "
-                    f"but {left!r} in the base model {base.model}, whose value the output gets",
-                )
-
-
-def _telling_values(model: SourceModel) -> dict[str, Any]:
-    level = model.stack_config
-    theta, scaling = _rope(level)
-    values = {key: level.get(key, absent) for key, absent in _SHOULD_AGREE.items()}
-    return {**values, "rope_theta": theta, "rope_scaling": scaling}
-
-
-def _rope(level: Mapping[str, Any]) -> tuple[float, dict[str, Any]]:
-    """Return base and scaling of the rotary embedding, from the older keys or the newer one."""
-    tables = (level.get(key) for key in ("rope_scaling", "rope_parameters"))
-    scaling = {name: value for table in tables if isinstance(table, Mapping) for name, value in table.items()}
-    theta = scaling.pop("rope_theta", level.get("rope_theta")) or _ROPE_THETA
-    kind = scaling.pop("rope_type", scaling.pop("type", "default"))
-    scaling.pop("type", None)
-    return theta, scaling if kind == "default" else {**scaling, "rope_type": kind}
 
 
 def _tied_head(recipe: Recipe, models: Mapping[ModelRef, SourceModel]) -> Iterator[Finding]:

@@ -8,7 +8,6 @@ in the new order or is refused.
 
 from collections.abc import Mapping, Sequence
 
-from distexpand.architecture.kv_sharing import key_value_sources
 from distexpand.architecture.positions import Place, PlacedTensor, placed_tensors
 from distexpand.errors import ArchitectureError
 from distexpand.planning.shared_placement import LayerPlace, place_shared_blocks
@@ -26,7 +25,6 @@ def place_layers(recipe: Recipe, models: Mapping[ModelRef, SourceModel]) -> list
     sources = [primary_source(part) for part in recipe.layers]
     base = models[recipe.base_model]
     _check_unclear(sources, base)
-    _check_keys_and_values(recipe, sources, base)
     shared = place_shared_blocks(sources, models) if base.shared else {}
     ends = _ends(base, sources, models)
     return [
@@ -76,16 +74,3 @@ def _check_end(tensor: PlacedTensor, index: int, count: int, source: Source, mod
         hint=f"Let the {'last slice end' if last else 'first slice start'} with layer {end}, "
         "and use that layer nowhere else.",
     )
-
-
-def _check_keys_and_values(recipe: Recipe, sources: Sequence[Source], base: SourceModel) -> None:
-    """Refuse identity blocks whose keys and values later layers would use: they aren't the original's."""
-    needed = key_value_sources(base.stack_config, base.stack.num_layers)
-    for kind, layer in needed.items():
-        copies = [index for index, source in enumerate(sources) if source.layer == layer]
-        if copies and recipe.layers[copies[-1]].identity:
-            raise ArchitectureError(
-                f"output layer {copies[-1]} can't be an identity block: the layers that share keys and values"
-                f"{f' ({kind})' if kind else ''} would use its own instead of those of layer {layer}",
-                hint=f"Put identity blocks before layer {layer} or among the layers that share.",
-            )

@@ -1,7 +1,8 @@
 """Blocks that several layers share: which output layer stores them, and whose adapters they hold.
 
-A block goes with the first output layer that uses it; a layer whose source
-stores a copy of the block under its own name keeps that, too. Adapters are
+A block goes with the first output layer that uses it. Where the source stores
+the block with layers beyond the first, as it does where weights aren't tied,
+each of these keeps its own, and so does a further copy of the first. Adapters are
 numbered by the layers that use the blocks, so they are gathered anew.
 """
 
@@ -25,13 +26,16 @@ class LayerPlace:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _User:
-    """An output layer that uses a shared block; `number` counts such layers in its source."""
+    """An output layer that uses a shared block; `number` counts such layers in its source.
+
+    `keeps_own` says that the source stores a block for this layer beside those of others.
+    """
 
     index: int
     source: Source
     number: int
     layer: Tensors
-    stores_block: bool
+    keeps_own: bool
 
 
 def place_shared_blocks(
@@ -57,16 +61,22 @@ def _user(index: int, source: Source, models: Mapping[ModelRef, SourceModel]) ->
     number = model.shared.number(place) if model.shared else None
     if number is None:
         return []
-    layer = model.layers[place]
-    stores = any(
-        is_shared(suffix) and entry.name == model.stack.name(place, suffix) for suffix, entry in layer.items()
+    further = model.shared.users[model.shared.blocks :] if model.shared else ()
+    own = _stores_block(model, place) and any(_stores_block(model, other) for other in further)
+    return [_User(index=index, source=source, number=number, layer=model.layers[place], keeps_own=own)]
+
+
+def _stores_block(model: SourceModel, place: int) -> bool:
+    """Whether a block is stored under a layer's own name."""
+    return any(
+        is_shared(suffix) and entry.name == model.stack.name(place, suffix)
+        for suffix, entry in model.layers[place].items()
     )
-    return [_User(index=index, source=source, number=number, layer=layer, stores_block=stores)]
 
 
 def _place(user: _User, mates: Sequence[_User], position: int, blocks: int) -> LayerPlace:
     shared = [suffix for suffix in user.layer if is_shared(suffix)]
-    if position >= blocks and not (user.stores_block and user.number >= blocks):
+    if position >= blocks and not user.keeps_own:
         return LayerPlace(omitted=frozenset(shared))
     adapters = {
         renumbered_adapter(suffix, position % blocks + blocks * turn): _entry(mate, suffix)

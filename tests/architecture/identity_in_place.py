@@ -26,6 +26,7 @@ TOKENS = torch.arange(3, 19)[None]
 VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "bert:cross": {"is_decoder": True, "add_cross_attention": True},
     "bloom:after": {"apply_residual_connection_post_layernorm": True},
+    "doge:experts": {"is_moe": True, "num_experts": 16, "num_experts_per_tok": 2},
     "falcon:new": {"new_decoder_architecture": True, "num_kv_heads": 2},
     "gemma4_text:experts": {
         "enable_moe_block": True,

@@ -264,6 +264,24 @@ CASES = (
     _refused("inkling2_text", FIRST, "n_layers_per_attn_res_block"),
     # depth, index and bonds
     _made("minicpm3", "MiniCPM3ForCausalLM", TWICE, (), changes={"scale_depth": 1.4}),
+    *(
+        _refused(name, FIRST, "root of 9 once", changes={"rescale_prenorm_residual": True})
+        for name in ("mamba", "mamba2", "falcon_mamba")
+    ),
+    Case(
+        model_type="mamba",
+        order=(*range(1, N), 0),
+        changes={"rescale_prenorm_residual": True},
+        made=("MambaForCausalLM", "backbone.layers"),
+        prefix="backbone.layers.",
+    ),
+    Case(
+        model_type="falcon_mamba",
+        order=FIRST,
+        drop=("rescale_prenorm_residual",),
+        made=("FalconMambaForCausalLM", "backbone.layers"),
+        prefix="backbone.layers.",
+    ),
     _refused("diffllama", FIRST, "a model of type 'diffllama'"),
     _refused("beam", FIRST, "own index"),
     _refused("minimax", TWICE, "layer_types"),

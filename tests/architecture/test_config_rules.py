@@ -105,6 +105,30 @@ def test_a_layer_that_stores_what_its_place_would_give_it_may_move():
         remapped({"self_attn.o_proj.weight"})
 
 
+@pytest.mark.parametrize(
+    ("every", "order", "found"),
+    [
+        (2, [0, 1, 1, 2, 3], ["2^1 at output layer 2, and by 2^0 at layer 1 "]),
+        (2, [0, 0, 1, 2, 3], ["2^1 at output layer 2, and by 2^0 at layer 1 "]),
+        (2, [0, 1, 2, 3, 3], ["2^2 at output layer 4, and by 2^1 at layer 3 "]),
+        (2, [0, 1, 2, 3], []),
+        (0, [0, 1, 1, 2, 3], []),
+        (
+            None,
+            [0, 1, 1, 2, 3, 3, 3],
+            ["2^1 at output layer 6, and by 2^0 at layer 3 "],
+        ),
+        (None, [0, 1, 1, 2, 3], []),
+    ],
+)
+def test_a_stream_that_is_halved_otherwise_is_told(every, order, found):
+    config = {"model_type": "rwkv", "num_hidden_layers": 4}
+    config |= {} if every is None else {"rescale_every": every}
+    findings = [finding.message for finding in remap(config, 4, order).findings]
+    assert [part in message for part, message in zip(found, findings, strict=True)] == [True] * len(found)
+    assert not remap({**config, "model_type": "llama"}, 4, order).findings
+
+
 def outcome(config, count, order):
     try:
         return remap({"num_hidden_layers": count, **config}, count, order).config

@@ -162,6 +162,31 @@ def test_two_shared_blocks_keep_their_turns():
         zamba_result(2, (0, 8), (6, 8))
 
 
+@pytest.mark.parametrize(
+    ("stored", "order", "expected"),
+    [
+        ((1, 3, 5, 7), (1, 1, 3, 5, 7), {0: 1, 1: 1, 2: 3, 3: 5, 4: 7}),
+        ((1, 3, 5, 7), (3, 1, 3), {0: 3, 1: 1, 2: 3}),
+        ((1, 5), (1, 3, 1, 5, 5), {0: 1, 2: 1, 3: 5, 4: 5}),
+        ((1,), (1, 1, 3, 1), {0: 1}),
+        ((1,), (3, 1), {0: 1}),
+    ],
+)
+def test_a_block_that_is_stored_for_each_layer_is_written_for_each(stored, order, expected):
+    names = [name for name in zamba(8, 1) if "shared" not in name]
+    names += [f"model.layers.{layer}.shared_transf.self_attn.o_proj.weight" for layer in stored]
+    spans = [(layer, layer + 1) for layer in order]
+    kinds = ["linear_attention", "hybrid"] * 4
+    _, origins = result(
+        layers(*spans), names, num_hidden_layers=8, layers_block_type=kinds, model_type="zamba"
+    )
+    blocks = {name: source for name, source in origins.items() if "shared" in name}
+    suffix = "shared_transf.self_attn.o_proj.weight"
+    assert blocks == {
+        f"model.layers.{new}.{suffix}": f"model.layers.{old}.{suffix}" for new, old in expected.items()
+    }
+
+
 def test_a_shared_block_cannot_be_scaled_for_one_layer():
     recipe = json.loads(layers((0, 8)))
     recipe["slices"][0]["sources"][0]["parameters"] = {

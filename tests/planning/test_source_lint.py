@@ -1,5 +1,9 @@
 """Findings about sources that differ from each other."""
 
+from typing import Any
+
+import pytest
+
 from distexpand.formats.dtypes import DType
 from distexpand.planning.build import CarriedFile
 from distexpand.planning.lint import lint_sources
@@ -68,6 +72,76 @@ def test_configs_that_should_agree() -> None:
     a = catalog_model("a", rope_theta=10000.0, hidden_act="silu")
     assert codes(catalog_model("b", rope_theta=500000.0, hidden_act="silu"), a=a) == ["configs-differ"]
     assert codes(catalog_model("b"), a=a) == []
+
+
+@pytest.mark.parametrize(
+    ("key", "left", "right"),
+    [
+        ("sliding_window", 8, None),
+        ("attention_chunk_size", 8, 16),
+        ("clip_qkv", None, 0.05),
+        ("window_size", 256, 8),
+        ("alibi", False, True),
+        ("rope_interleave", True, False),
+        ("num_experts_per_token", 2, 4),
+        ("hidden_act", "silu", "gelu"),
+        ("a_key_that_nobody_knows", 1.0, 2.0),
+    ],
+)
+def test_every_value_by_which_layers_compute_is_compared(key: str, left: object, right: object) -> None:
+    for ours, theirs in ((left, right), (right, left)):
+        a, b = catalog_model("a", **{key: ours}), catalog_model("b", **{key: theirs})
+        assert codes(b, a=a) == ["configs-differ"]
+        assert codes(catalog_model("b", **{key: ours}), a=a) == []
+
+
+def test_an_absent_key_is_compared_where_its_meaning_is_known() -> None:
+    assert codes(catalog_model("b", rope_interleave=False)) == ["configs-differ"]
+    assert codes(catalog_model("b", clip_qkv=8.0)) == ["configs-differ"]
+    assert codes(catalog_model("b", rope_interleave=True, clip_qkv=None, sliding_window=None)) == []
+
+
+@pytest.mark.parametrize(
+    ("left", "right"),
+    [
+        ({"attention_dropout": 0.0, "init_std": 0.02}, {"attention_dropout": 0.1, "init_std": 1}),
+        ({"torch_dtype": "float16", "use_cache": True}, {"torch_dtype": "bfloat16", "use_cache": False}),
+        ({"_name_or_path": "x", "unsloth_version": "1"}, {"_name_or_path": "y", "unsloth_version": "2"}),
+        ({"pad_token_id": None, "eos_token_id": 2}, {"pad_token_id": 0, "eos_token_id": 3}),
+        (
+            {"max_position_embeddings": 4, "pretraining_tp": 1},
+            {"max_position_embeddings": 8, "pretraining_tp": 2},
+        ),
+        ({"head_dim": None, "num_key_value_heads": None}, {"head_dim": 2, "num_key_value_heads": 2}),
+        ({"attention_bias": None}, {"attention_bias": False}),
+        (
+            {"use_sliding_window": False, "sliding_window": 4096, "max_window_layers": 2},
+            {"use_sliding_window": False, "sliding_window": 8192, "max_window_layers": 4},
+        ),
+        ({"first_k_dense_replace": 4}, {"first_k_dense_replace": 5}),
+        ({"hybrid_override_pattern": "M-M*"}, {"hybrid_override_pattern": "M*M-"}),
+    ],
+)
+def test_what_says_nothing_of_how_layers_compute_is_not_told(
+    left: dict[str, Any], right: dict[str, Any]
+) -> None:
+    assert codes(catalog_model("b", **right), a=catalog_model("a", **left)) == []
+
+
+def test_layers_of_another_depth_are_not_told() -> None:
+    assert codes(catalog_model("b", num_layers=6)) == []
+
+
+def test_the_longest_input_counts_where_positions_are_scaled_by_it() -> None:
+    scaling = {"rope_scaling": {"type": "longrope", "short_factor": [1.0], "long_factor": [2.0]}}
+    a = catalog_model("a", max_position_embeddings=4096, **scaling)
+    assert codes(catalog_model("b", max_position_embeddings=8192, **scaling), a=a) == ["configs-differ"]
+
+
+def test_a_window_that_only_one_model_uses_is_told() -> None:
+    a = catalog_model("a", use_sliding_window=False, sliding_window=8)
+    b = catalog_model("b", use_sliding_window=True, sliding_window=8)
+    assert codes(b, a=a) == ["configs-differ"]
 
 
 def test_a_tied_head_is_the_embeddings_model_s() -> None:

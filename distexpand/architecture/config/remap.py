@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from distexpand.architecture.config.foreign import refuse_foreign_lists
+from distexpand.architecture.config.halved import report_halving
 from distexpand.architecture.config.lists import by_layer, collect, entry, every_layer
 from distexpand.architecture.config.names import follow_names, layer_names
 from distexpand.architecture.config.references import follow_targets, report_places
@@ -73,7 +74,7 @@ def remap_config(
     return RemappedConfig(
         config=result,
         remapped=tuple(dict.fromkeys((*keys, *fitted, *guessed, *targets, *named))),
-        findings=(*report_lists(keys), *findings, *names.findings),
+        findings=(*report_lists(keys), *findings, *report_halving(sources), *names.findings),
     )
 
 

@@ -32,6 +32,15 @@ def divided_by_root_of_depth(key: str) -> Kind:
     return Kind(expand, fit)
 
 
+def rescaled_by_depth(switch: str) -> Kind:
+    """The class divides what it loads by the root of the depth, where `switch` is on."""
+
+    def expand(values: Values, n: int) -> Facts:
+        return (f"divided by the root of {n} once it is loaded" if values[switch] else "as stored",) * n
+
+    return Kind(expand, nothing)
+
+
 def own_index(switch: str = "") -> Kind:
     """Every layer computes with its own index, where `switch` is on."""
 

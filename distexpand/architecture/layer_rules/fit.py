@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from distexpand.architecture.layer_rules.paths import look_up, put
+from distexpand.architecture.layer_rules.read_layers import refuse_read_identities
 from distexpand.architecture.layer_rules.rule import LayerRule, Mismatch, Origin, fit_rule, wanted_facts
 from distexpand.architecture.layer_rules.table import rules_of
 
@@ -58,6 +59,9 @@ def fit_rules(
         rules: the rules of the base's layers.
         identities: output layers that are identity blocks.
         tensors: the suffixes of every output layer's tensors, if they are known.
+
+    Raises:
+        ArchitectureError: a layer would read what an identity block has computed.
     """
     level = {key: dict(value) if isinstance(value, dict) else value for key, value in new.items()}
     changes: dict[str, Any] = {}
@@ -82,6 +86,7 @@ def fit_rules(
             put(level, path, value)
         if rule.models and rule.overruled_by and not listed:
             level[rule.overruled_by] = list(wanted)
+    refuse_read_identities(rules, level, origins, identities)
     return changes
 
 

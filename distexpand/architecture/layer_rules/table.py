@@ -20,6 +20,7 @@ from distexpand.architecture.layer_rules.bonds import (
     own_index_and_depth,
     parity,
     reads_previous,
+    rescaled_by_depth,
     shared_sources,
     shared_tail,
     shares_of_depth,
@@ -161,6 +162,12 @@ _VALUE_RULES = (
         "hrm_text",
         multiple_of_depth("num_hidden_layers"),
         {"num_hidden_layers": None},
+    ),
+    _row(
+        "projection into the stream",
+        "mamba mamba2 falcon_mamba",
+        rescaled_by_depth("rescale_prenorm_residual"),
+        {"rescale_prenorm_residual": False},
     ),
     _row("own index", "diffllama beam", own_index(), {}, inert=True),
     _row(

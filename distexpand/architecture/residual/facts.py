@@ -66,6 +66,7 @@ FACTS: tuple[Fact, ...] = (
     output("mlp.Wo"),
     output("mlp.output_linear"),
     output("mlp.bias"),
+    output("mlp.up_embed"),
     output("mlp.experts.N.down_proj"),
     output("mlp.experts.down_proj"),
     output("mlp.experts.fc2"),
