@@ -1,6 +1,7 @@
 """What callers hand over, as the stages take it: places, sizes, layouts and outputs."""
 
 import os
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -16,6 +17,8 @@ Place: TypeAlias = str | os.PathLike[str]
 """A path, or an address such as `s3://bucket/model` and `hf://owner/name@revision`."""
 
 LayoutName: TypeAlias = Literal["layers", "by-source"]
+
+_MOST_THREADS = 256
 
 
 def places_of(model: Place | None, models: Mapping[str, Place] | None) -> dict[str, str]:
@@ -64,3 +67,26 @@ def output_of(output: Place) -> Output:
     """
     place = output if isinstance(output, Path) else parse_output(os.fspath(output))
     return place.expanduser() if isinstance(place, Path) else place
+
+
+def thread_count(threads: object) -> int:
+    """Return how many blocks are worked on at once.
+
+    Raises:
+        UsageError: it isn't such a number.
+    """
+    if not isinstance(threads, int) or isinstance(threads, bool) or not 1 <= threads <= _MOST_THREADS:
+        raise UsageError(f"threads={threads!r}: expected a whole number from 1 to {_MOST_THREADS}")
+    return threads
+
+
+def require_event(stop: object) -> None:
+    """Check what is to stop a run.
+
+    Raises:
+        UsageError: it can't.
+    """
+    if stop is not None and not isinstance(stop, threading.Event):
+        raise UsageError(
+            f"stop={stop!r}: expected a threading.Event", hint="Make one, and set it from another thread."
+        )

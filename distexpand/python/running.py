@@ -12,7 +12,7 @@ from distexpand.commit.occupied import refuse_output_in_source, require_vacant
 from distexpand.errors import UsageError
 from distexpand.intake.recipe_text import RecipeLike
 from distexpand.planning.model import Plan
-from distexpand.python.arguments import LayoutName, Place, output_of
+from distexpand.python.arguments import LayoutName, Place, output_of, require_event, thread_count
 from distexpand.python.interruption import interruptible
 from distexpand.python.load_check import checked_load, wanted
 from distexpand.python.planning import plan, refuse_settled
@@ -93,7 +93,8 @@ def run(
         InterruptedRunError: `stop` was set.
         KeyboardInterrupt: the run was interrupted, and ended as cleanly.
     """
-    mode = _mode(resume=resume, overwrite=overwrite)
+    mode, threads, sink = _mode(resume=resume, overwrite=overwrite), thread_count(threads), sink_of(progress)
+    require_event(stop)
     settled = {"models": models, "model": model, "shard_size": shard_size, "layout": layout}
     if isinstance(recipe, PlannedExpansion):
         refuse_settled(settled)
@@ -113,7 +114,7 @@ def run(
             mode=mode,
             threads=threads,
             stop=stopping,
-            progress=sink_of(progress),
+            progress=sink,
             clone=clone,
             tell=tell,
         )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from distexpand.api import verify_output
 from distexpand.errors import UsageError, VerificationError
-from distexpand.python.arguments import Place, output_of, places_of
+from distexpand.python.arguments import Place, output_of, places_of, thread_count
 from distexpand.python.progress import ProgressLike, sink_of
 from distexpand.runner.local import DEFAULT_THREADS
 from distexpand.runner.place import Output
@@ -65,7 +65,7 @@ def verify(
         sources=sources,
         record=record,
         places=places,
-        threads=threads,
+        threads=thread_count(threads),
         progress=sink_of(progress, stage="verify"),
     )
     if load and report.ok and isinstance(place, Path):

@@ -1,0 +1,39 @@
+"""What no call can mean is refused in words, before anything is opened or begun."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import distexpand
+from tests.api.small import COPIES
+
+
+@pytest.fixture
+def made(model: Path, tmp_path: Path) -> Path:
+    output = tmp_path / "made"
+    distexpand.run(COPIES, output, models={"a": model}, check_load=False)
+    return output
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        *(({"threads": count}, r"threads=.*from 1 to 256") for count in (0, -1, "2", True, 1.5, 257, None)),
+        ({"stop": True}, r"stop=True: expected a threading\.Event"),
+        ({"progress": "x"}, r"progress='x': expected a function"),
+        ({"progress": 1}, r"progress=1: expected a function"),
+    ],
+)
+def test_a_run_begins_nothing_with_what_it_can_t_use(
+    argument: dict[str, Any], message: str, model: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(distexpand.UsageError, match=message):
+        distexpand.run(COPIES, tmp_path / "out", models={"a": model}, check_load=False, **argument)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("argument", [{"threads": 0}, {"threads": 10**6}, {"progress": "x"}])
+def test_a_check_begins_nothing_with_what_it_can_t_use(argument: dict[str, Any], made: Path) -> None:
+    with pytest.raises(distexpand.UsageError, match=f"{next(iter(argument))}="):
+        distexpand.verify(made, **argument)
