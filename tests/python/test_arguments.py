@@ -37,3 +37,22 @@ def test_a_run_begins_nothing_with_what_it_can_t_use(
 def test_a_check_begins_nothing_with_what_it_can_t_use(argument: dict[str, Any], made: Path) -> None:
     with pytest.raises(distexpand.UsageError, match=f"{next(iter(argument))}="):
         distexpand.verify(made, **argument)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"text": "words"}, "text is for identity=True"),
+        ({"text": "words", "load": True}, "text is for identity=True"),
+        ({"device": "cuda"}, "device is for identity=True"),
+        ({"device": None}, "device is for identity=True"),
+        ({"models": {"zz": "t"}}, "model is for sources=True or identity=True"),
+        ({"trust_remote_code": True, "sources": True}, "trust_remote_code is for load=True or identity=True"),
+        ({"identity": True, "text": ""}, "text='': holds no text"),
+        ({"identity": True, "text": "  "}, "text='  ': holds no text"),
+        ({"identity": True, "text": 3}, "text=3: expected a text"),
+    ],
+)
+def test_a_check_is_given_nothing_in_vain(arguments: dict[str, Any], message: str, made: Path) -> None:
+    with pytest.raises(distexpand.UsageError, match=message):
+        distexpand.verify(made, **arguments)

@@ -115,6 +115,23 @@ def test_a_model_without_a_tokenizer_gets_fixed_tokens_and_no_text(tmp_path: Pat
         compare_with_source(output, places={"a": str(source)}, text=WORDS)
 
 
+def test_a_text_that_the_model_has_no_token_for_is_the_text_s_fault(tmp_path: Path) -> None:
+    output, source = _identity_output(tmp_path)
+    for text in ("", "  "):
+        with pytest.raises(UsageError, match="the text holds no token of a"):
+            compare_with_source(output, places={"a": str(source)}, text=text)
+
+
+def test_a_device_is_called_by_its_name(tmp_path: Path) -> None:
+    output, source = _identity_output(tmp_path)
+    for device, message in (
+        (None, "device None: expected its name"),
+        ("nonsense", "device 'nonsense': torch can't"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            distexpand.verify(output, identity=True, models={"a": source}, device=device)  # type: ignore[arg-type]
+
+
 def _change(output: Path, tensor: str, change: Any) -> None:
     for path in output.glob("*.safetensors"):
         tensors = load_file(path)
