@@ -56,3 +56,21 @@ def test_a_check_begins_nothing_with_what_it_can_t_use(argument: dict[str, Any],
 def test_a_check_is_given_nothing_in_vain(arguments: dict[str, Any], message: str, made: Path) -> None:
     with pytest.raises(distexpand.UsageError, match=message):
         distexpand.verify(made, **arguments)
+
+
+def test_an_empty_place_is_not_the_current_folder(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    for refused in (
+        lambda: distexpand.run(COPIES, "", models={"a": model}, check_load=False),
+        lambda: distexpand.verify(""),
+        lambda: distexpand.inspect(""),
+        lambda: distexpand.plan({"layer_map": [[0, 4]]}, model=""),
+        lambda: distexpand.plan(COPIES, models={"a": ""}),
+        lambda: distexpand.submit(COPIES, "", models={"a": "/models/a"}, address="http://127.0.0.1:9"),
+    ):
+        with pytest.raises(distexpand.UsageError, match=r"is empty|not an absolute path"):
+            refused()
+    assert not list((tmp_path / "here").iterdir())
