@@ -8,10 +8,9 @@ from pathlib import Path
 
 from distexpand.api import PlannedExpansion, run_plan, verify_output
 from distexpand.commit.committer import OutputMode
-from distexpand.commit.occupied import refuse_output_in_source, require_vacant
+from distexpand.commit.occupied import require_place
 from distexpand.errors import UsageError
 from distexpand.intake.recipe_text import RecipeLike
-from distexpand.planning.model import Plan
 from distexpand.python.arguments import LayoutName, Place, output_of, require_event, thread_count
 from distexpand.python.interruption import interruptible
 from distexpand.python.load_check import checked_load, wanted
@@ -104,7 +103,7 @@ def run(
     place = output_of(output)
     if wanted(check_load, resume=resume, output=place):
         if not resume:
-            _require_place(planned.plan, place, overwrite=overwrite)
+            require_place(place, planned.plan, overwrite=overwrite)
         planned, _ = checked_load(planned, trust_remote_code=trust_remote_code)
     started = time.monotonic()
     with interruptible(stop) as stopping:
@@ -137,13 +136,6 @@ def _mode(*, resume: bool, overwrite: bool) -> OutputMode:
             hint="resume keeps what an interrupted run of the same plan made, overwrite begins anew.",
         )
     return OutputMode.RESUME if resume else OutputMode.OVERWRITE if overwrite else OutputMode.FRESH
-
-
-def _require_place(plan: Plan, output: Output, *, overwrite: bool) -> None:
-    """Refuse an output that can't be before the check takes its seconds."""
-    refuse_output_in_source(output, plan)
-    if not overwrite and isinstance(output, Path):
-        require_vacant(output)
 
 
 def _verified(output: Output, threads: int, progress: ProgressLike) -> VerifyReport:
