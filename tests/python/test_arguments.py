@@ -74,3 +74,56 @@ def test_an_empty_place_is_not_the_current_folder(
         with pytest.raises(distexpand.UsageError, match=r"is empty|not an absolute path"):
             refused()
     assert not list((tmp_path / "here").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"models": ["a"]}, r"models=\['a'\]: expected a mapping"),
+        ({"models": {"a": None}}, r"models\['a'\]=None: expected a path or an address"),
+        ({"models": {1: "a"}}, r"models: 1 is no name of a model"),
+        ({"model": 3}, r"model=3: expected a path or an address"),
+        ({"model": b"a"}, r"model=b'a': expected a path or an address"),
+        ({"shard_size": 1.5}, r"shard_size 1\.5 is not a size"),
+        ({"shard_size": True}, r"shard_size True is not a size"),
+        ({"layout": 3}, r"layout 3: expected"),
+    ],
+)
+def test_what_is_no_place_size_or_layout_is_named(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(distexpand.UsageError, match=message):
+        distexpand.plan(COPIES, **arguments)
+
+
+@pytest.mark.parametrize("recipe", [None, b"{model: a}", 3, ["model"]])
+def test_what_is_no_recipe_is_named(recipe: Any, tmp_path: Path) -> None:
+    for refused in (
+        lambda: distexpand.plan(recipe),
+        lambda: distexpand.run(recipe, tmp_path / "out"),
+        lambda: distexpand.submit(recipe, "/out"),
+    ):
+        with pytest.raises(
+            distexpand.UsageError,
+            match=f"recipe as a path, a text or a mapping; found {type(recipe).__name__}",
+        ):
+            refused()
+
+
+def test_what_is_no_output_or_model_is_named(model: Path) -> None:
+    for refused in (
+        lambda: distexpand.run(COPIES, None, models={"a": model}, check_load=False),  # type: ignore[arg-type]
+        lambda: distexpand.verify(3),  # type: ignore[arg-type]
+        lambda: distexpand.inspect(None),  # type: ignore[arg-type]
+    ):
+        with pytest.raises(distexpand.UsageError, match="expected a path or an address"):
+            refused()
+
+
+def test_a_plan_is_kept_and_no_recipe(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    planned = distexpand.plan(COPIES, models={"a": model})
+    with pytest.raises(distexpand.UsageError, match="this is a plan already"):
+        distexpand.plan(planned)  # type: ignore[arg-type]
+    with pytest.raises(distexpand.UsageError, match="only a plan can be kept; found dict"):
+        distexpand.save_plan({"model": "a"}, tmp_path / "x.plan")  # type: ignore[arg-type]
+    monkeypatch.setenv("HOME", str(tmp_path))
+    distexpand.save_plan(planned, "~/kept.plan")
+    assert distexpand.plan(tmp_path / "kept.plan") == planned
