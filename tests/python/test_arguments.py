@@ -127,3 +127,37 @@ def test_a_plan_is_kept_and_no_recipe(model: Path, tmp_path: Path, monkeypatch: 
     monkeypatch.setenv("HOME", str(tmp_path))
     distexpand.save_plan(planned, "~/kept.plan")
     assert distexpand.plan(tmp_path / "kept.plan") == planned
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        (
+            "Finished shards are kept; go on with --resume.",
+            "Finished shards are kept; go on with resume=True.",
+        ),
+        (
+            "It has one; go on with --resume, or --overwrite.",
+            "It has one; go on with resume=True, or overwrite=True.",
+        ),
+        ("choose a smaller --shard-size.", "choose a smaller shard_size."),
+        ("Say where it lies: --model org/m.1=PATH", "Say where it lies: models={'org/m.1': 'PATH'}"),
+        ("--model b=...: no such model", "models={'b': '...'}: no such model"),
+        ("Name the model with --model PATH.", "Name the model with model='PATH'."),
+        ("Call `distexpand run RECIPE OUT --resume`.", "Call `distexpand run RECIPE OUT --resume`."),
+        ("its code runs with --trust-remote-code only", "its code runs with trust_remote_code=True only"),
+    ],
+)
+def test_python_shows_arguments_where_the_command_line_shows_options(said: str, shown: str) -> None:
+    assert str(distexpand.UsageError("wrong", hint=said)) == f"wrong\n{shown}"
+    assert str(distexpand.UsageError(said)) == shown
+    assert distexpand.UsageError("wrong", hint=said).hint == said
+
+
+def test_what_a_run_in_the_way_says_can_be_typed_in_python(made: Path, model: Path) -> None:
+    with pytest.raises(distexpand.UsageError, match=r"replace it with overwrite=True\."):
+        distexpand.run(COPIES, made, models={"a": model}, check_load=False)
+    with pytest.raises(
+        distexpand.UsageError, match=r"^models=\{'zz': '\.\.\.'\}: the recipe names no such model"
+    ):
+        distexpand.plan(COPIES, models={"a": model, "zz": "t"})
