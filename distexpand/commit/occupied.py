@@ -1,5 +1,6 @@
 """What an output directory holds when a run begins, and what of it may be replaced."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -194,7 +195,7 @@ def _is_work(name: str) -> bool:
 
 def _listing(output: Path) -> list[str]:
     begun = current(output).exists()
-    if output.is_symlink() and not output.exists():
+    if os.path.islink(output) and not os.path.exists(output):  # noqa: PTH110,PTH114  # false for a name too long
         raise UsageError(
             f"{output}: is a link to {output.readlink()}, which isn't there",
             hint="Make that directory, or remove the link.",
