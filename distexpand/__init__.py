@@ -28,7 +28,6 @@ if TYPE_CHECKING:
         UsageError,
         VerificationError,
     )
-    from distexpand.models import load_virtual
     from distexpand.python.inspecting import inspect
     from distexpand.python.jobs import Job, JobResult, JobStatus, find_job, submit
     from distexpand.python.planning import plan
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
     from distexpand.python.running import RunResult, run
     from distexpand.python.saved_plan import save_plan
     from distexpand.python.verifying import verify
+    from distexpand.python.virtual import load_virtual
     from distexpand.report.inspection import Inspection
     from distexpand.report.watching.display import NoProgress
     from distexpand.training import drop_new_layers, freeze_original
@@ -93,7 +93,7 @@ _HOMES = {
     "find_job": "distexpand.python.jobs",
     "freeze_original": "distexpand.training",
     "inspect": "distexpand.python.inspecting",
-    "load_virtual": "distexpand.models",
+    "load_virtual": "distexpand.python.virtual",
     "plan": "distexpand.python.planning",
     "run": "distexpand.python.running",
     "save_plan": "distexpand.python.saved_plan",

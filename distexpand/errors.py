@@ -4,7 +4,19 @@ One root, one branch per way a command can end, so that the command line needs
 a single table from exception to exit code. Errors are written for the user:
 which file, tensor or key; what was expected and what was found; what to do
 next. Third-party errors are mapped to these where they enter the program.
+Messages and hints speak of the command line's options, since most are raised
+by code that doesn't know who called it; as text, which is what Python shows,
+an error has the arguments of the Python functions in their stead.
 """
+
+import re
+
+_OPTION = re.compile(
+    r"--(?:model (?P<name>[^\s=`]+)=(?P<place>\.\.\.|[^\s`;,]*[^\s`;,.:])"
+    r"|model (?P<only>[^\s`;,=]*[^\s`;,.:=])(?![^\s;,.])"
+    r"|(?P<flag>resume|overwrite|record|trust-remote-code)\b"
+    r"|(?P<valued>shard-size|layout)\b)"
+)
 
 
 class DistexpandError(Exception):
@@ -24,10 +36,27 @@ class DistexpandError(Exception):
 
     def __str__(self) -> str:
         """Return the message and, on a line of its own, the hint: what a traceback and a notebook show."""
-        return f"{self.message}\n{self.hint}" if self.hint else self.message
+        return "\n".join(_as_arguments(text) for text in (self.message, self.hint) if text)
 
     def __reduce__(self) -> tuple[object, ...]:
         return (_rebuild, (type(self), self.message, self.hint))
+
+
+def _as_arguments(text: str) -> str:
+    """Return a text with options as Python's arguments; commands, which stand between backticks, stay."""
+    parts = text.split("`")
+    parts[::2] = [_OPTION.sub(_as_argument, part) for part in parts[::2]]
+    return "`".join(parts)
+
+
+def _as_argument(option: re.Match[str]) -> str:
+    if option["name"]:
+        return f"models={{{option['name']!r}: {option['place']!r}}}"
+    if option["only"]:
+        return f"model={option['only']!r}"
+    if option["flag"]:
+        return f"{option['flag'].replace('-', '_')}=True"
+    return option["valued"].replace("-", "_")
 
 
 def _rebuild(kind: type[DistexpandError], message: str, hint: str) -> DistexpandError:

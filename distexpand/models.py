@@ -1,4 +1,4 @@
-"""Models that run: from recipes before anything is written, from checkpoints, from outputs.
+"""Models that run, one layer in memory at a time: recipes before anything is written, checkpoints, outputs.
 
 What needs torch and transformers is imported when it is called.
 """
@@ -6,13 +6,13 @@ What needs torch and transformers is imported when it is called.
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from distexpand.api import plan_again, plan_expansion
 from distexpand.errors import UsageError
 from distexpand.formats.archive_index import ARCHIVE_NAME
 from distexpand.intake.locate import locate
-from distexpand.intake.recipe_text import RecipeLike, recipe_text
+from distexpand.intake.recipe_text import recipe_text
 from distexpand.recipe.canonical import ModelRef
 from distexpand.running.exactness import base_model, only_adds_identities
 from distexpand.running.libraries import require_running
@@ -28,42 +28,6 @@ if TYPE_CHECKING:
 Progress = Callable[[float], None]
 
 _RECIPE_SUFFIXES = frozenset({".yml", ".yaml", ".json"})
-
-
-def load_virtual(
-    recipe: RecipeLike,
-    *,
-    places: Mapping[str, str] | None = None,
-    dtype: str = "auto",
-    trust_remote_code: bool = False,
-    **options: Any,
-) -> Any:
-    """Load the model that a recipe would make, with nothing written, in the memory of its sources.
-
-    Layers that are copies share their parameters, and each has its own place in a cache. What
-    is copied from local files is mapped from there: leave them in place as long as the model
-    lives. Changing a shared parameter changes every copy; write the model out to train it.
-
-    Args:
-        recipe: its text, the path of its file, or its content as a mapping.
-        places: path or address by model name; the empty name gives the model of a recipe that names none.
-        dtype: as `from_pretrained` takes it; another dtype than the stored one takes memory of its own.
-        trust_remote_code: whether code that came with the model may run.
-        options: more for `from_pretrained`, such as `attn_implementation`.
-
-    Returns:
-        A transformers model, in evaluation mode.
-
-    Raises:
-        DistexpandError: the recipe can't be planned, or the model not be loaded.
-    """
-    require_running()
-    from distexpand.running.virtual import materialise  # noqa: PLC0415  # brings torch
-
-    given = recipe_text(recipe)
-    plan = plan_expansion(given.text, origin=given.origin, places=places).plan
-    with planned_model(plan, origin=given.origin) as runnable:
-        return materialise(runnable, trust_remote_code=trust_remote_code, dtype=dtype, **options)
 
 
 def evaluate(

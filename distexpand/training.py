@@ -44,11 +44,15 @@ def new_parameters(output: str | Path, *, trust_remote_code: bool = False) -> Ne
         UsageError: the output has no new layers.
         DistexpandError: it can't be read or loaded.
     """
+    return _new_parameters(Path(output), trust_remote_code=trust_remote_code)[0]
+
+
+def _new_parameters(output: Path, *, trust_remote_code: bool) -> tuple[NewParameters, dict[str, Any]]:
+    """Return what `new_parameters` does, and the shape of every parameter by each of its names."""
     require_running()
     from distexpand.running.new_parameters import find_new_parameters  # noqa: PLC0415  # brings torch
     from distexpand.running.opened import open_model  # noqa: PLC0415
 
-    output = Path(output)
     manifest = read_manifest(output)
     new = [index for index, layer in enumerate(manifest.layers) if layer.new]
     if not new:
@@ -63,7 +67,11 @@ def new_parameters(output: str | Path, *, trust_remote_code: bool = False) -> Ne
         opened = open_model(
             runnable.weights, runnable.directory, origin=runnable.origin, trust_remote_code=trust_remote_code
         )
-        return find_new_parameters(opened, runnable.weights, stack, new)
+        return find_new_parameters(opened, runnable.weights, stack, new), _shapes(opened.model)
+
+
+def _shapes(model: Any) -> dict[str, Any]:
+    return {name: tuple(each.shape) for name, each in model.named_parameters(remove_duplicate=False)}
 
 
 def _config(output: Path) -> Mapping[str, Any]:
@@ -85,14 +93,9 @@ def freeze_original(model: Any, output: str | Path, *, trust_remote_code: bool =
         UsageError: the output has no new layers, or the model isn't of it.
         DistexpandError: the output can't be read.
     """
-    found = new_parameters(output, trust_remote_code=trust_remote_code)
+    found, shapes = _new_parameters(Path(output), trust_remote_code=trust_remote_code)
+    _require_same_layers(_shapes(model), shapes, found.stems, origin=str(output))
     parameters = dict(model.named_parameters())
-    missing = [name for name in found.names if name not in parameters]
-    if missing:
-        raise UsageError(
-            f"the model isn't the one of {output}: it has no parameter {missing[0]!r}",
-            hint="Give the model as transformers loaded it, before anything is wrapped around it.",
-        )
     names = frozenset(found.names)
     for name, parameter in parameters.items():
         parameter.requires_grad_(name in names)
@@ -101,6 +104,35 @@ def freeze_original(model: Any, output: str | Path, *, trust_remote_code: bool =
         layers=found.layers,
         trainable_parameters=trainable,
         frozen_parameters=sum(parameter.numel() for parameter in parameters.values()) - trainable,
+    )
+
+
+def _require_same_layers(
+    present: Mapping[str, Any], expected: Mapping[str, Any], stems: tuple[str, ...], *, origin: str
+) -> None:
+    """Check that a model has an output's layers; embeddings may have grown by tokens of a trainer.
+
+    Raises:
+        UsageError: one isn't there, has another shape, or there are more.
+    """
+    differing = [
+        name
+        for name in (*expected, *present)
+        if name.startswith(stems) and present.get(name) != expected.get(name)
+    ]
+    if not differing:
+        return
+    name = differing[0]
+    found, wanted = present.get(name), expected.get(name)
+    if found is None:
+        difference = f"it has no parameter {name!r}"
+    elif wanted is None:
+        difference = f"it has a parameter {name!r} that the output doesn't have"
+    else:
+        difference = f"{name!r} has shape {list(found)}, in the output {list(wanted)}"
+    raise UsageError(
+        f"the model isn't the one of {origin}: {difference}",
+        hint="Give the model as transformers loaded it, before anything is wrapped around it.",
     )
 
 

@@ -1,11 +1,8 @@
 """Say what a model is made of, from its headers and config."""
 
-from pathlib import Path
-
 from distexpand.architecture.stacks.stack import find_layer_stacks
-from distexpand.errors import UsageError
 from distexpand.intake.checkpoint import read_checkpoint
-from distexpand.intake.locate import did_you_mean_path, locate
+from distexpand.intake.locate import locate
 from distexpand.planning.sources import source_model
 from distexpand.planning.survey import survey
 from distexpand.recipe.canonical import ModelRef
@@ -24,14 +21,7 @@ def inspect_model(path: str, *, stack: str = "") -> Inspection:
         DistexpandError: it can't be read or its layers can't be found.
     """
     ref = ModelRef(name=path)
-    try:
-        store = locate(ref, {})
-    except UsageError:
-        raise UsageError(
-            f"{path}: no such directory",
-            hint=did_you_mean_path(Path(path)) or "Give the directory that a model was downloaded to.",
-        ) from None
-    checkpoint = read_checkpoint(ref, store)
+    checkpoint = read_checkpoint(ref, locate(ref, {path: path}))
     model = source_model(ref, checkpoint.config, checkpoint.catalog, stack=stack)
     found = survey(model)
     dtypes: dict[str, int] = {}

@@ -11,6 +11,7 @@ import click
 
 from distexpand.cli.messages import print_json, say
 from distexpand.cli.options import json_option, model_option, parse_places, recipe_argument
+from distexpand.cli.places import LocalPath
 from distexpand.cli.plan_command import plan_command
 from distexpand.cli.planning import WrittenRecipe, recipe_text
 from distexpand.cli.run_command import run_command
@@ -36,7 +37,7 @@ def adapter_command() -> None:
 @click.option("--rslora", is_flag=True, help="Divide alpha by the rank's square root, not by the rank.")
 @click.option(
     "--output",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=LocalPath(path_type=Path, file_okay=False),
     help="Write adapter_config.json into this directory.",
 )
 @json_option

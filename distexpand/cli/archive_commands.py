@@ -9,12 +9,13 @@ import click
 from distexpand.cli.interruption import stopping_on_signals
 from distexpand.cli.messages import print_json, say
 from distexpand.cli.options import json_option, quiet_option, threads_option
+from distexpand.cli.places import LocalPath
 from distexpand.errors import UsageError
 
 
 @click.command("pack", short_help="Compress the checkpoint OUT into the directory ARCHIVE.")
-@click.argument("out", type=click.Path(path_type=Path))
-@click.argument("archive", type=click.Path(path_type=Path))
+@click.argument("out", type=LocalPath(path_type=Path))
+@click.argument("archive", type=LocalPath(path_type=Path))
 @click.option(
     "--dense",
     is_flag=True,
@@ -84,8 +85,8 @@ def pack_command(
 
 
 @click.command("unpack", short_help="Restore the checkpoint of ARCHIVE in the directory OUT.")
-@click.argument("archive", type=click.Path(path_type=Path))
-@click.argument("out", type=click.Path(path_type=Path))
+@click.argument("archive", type=LocalPath(path_type=Path))
+@click.argument("out", type=LocalPath(path_type=Path))
 @threads_option
 @quiet_option
 @json_option

@@ -11,6 +11,7 @@ import click
 from distexpand.cli.attempt_options import attempt_options, cluster_options
 from distexpand.cli.messages import print_json, say
 from distexpand.cli.options import json_option, quiet_option, threads_option
+from distexpand.cli.places import LocalPath
 from distexpand.errors import UsageError
 from distexpand.signals import told_to_end
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @click.command("batch", short_help="Make every expansion that FILE lists; safe to start again.")
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=LocalPath(path_type=Path))
 @click.option("--wait", is_flag=True, help="Wait for what another start of FILE has in hand.")
 @click.option("--status", "only_status", is_flag=True, help="Show how far it is; run nothing.")
 @threads_option

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from distexpand.cli.places import LocalPath
 from distexpand.errors import VerificationError
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ _ANSWER_TOKENS = 32
 @click.command("demo", short_help="Expand a real small model, verify it, and let it answer.")
 @click.option(
     "--directory",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=LocalPath(path_type=Path, file_okay=False),
     default=Path("distexpand-demo"),
     show_default=True,
     help="Where the model, the recipe and the expanded model are kept (about 600 MB).",

@@ -5,12 +5,13 @@ from pathlib import Path
 import click
 
 from distexpand.cli.messages import say
+from distexpand.cli.places import LocalPath
 
 
 @click.command("init", short_help="Write a recipe: one that takes OUT's expansion back.")
 @click.option(
     "--undo",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=LocalPath(path_type=Path, file_okay=False),
     metavar="OUT",
     required=True,
     help="An output of `distexpand run`: the recipe keeps its original layers in their order and leaves out "

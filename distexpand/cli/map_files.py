@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from distexpand.cli.options import Command
+from distexpand.cli.places import LocalPath
 from distexpand.storage.local.own_file import write_own_file
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ class MapFiles:
 
 def map_options(command: Command) -> Command:
     """--html, --svg, --png."""
-    kind = click.Path(path_type=Path, dir_okay=False)
+    kind = LocalPath(path_type=Path, dir_okay=False)
     for option in (
         click.option("--png", type=kind, help="Draw the layer map as PNG; needs distexpand[png]."),
         click.option("--svg", type=kind, help="Draw the layer map as SVG."),

@@ -1,7 +1,7 @@
 """OUT, as commands take it: a directory here, or a place elsewhere."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 import click.shell_completion
@@ -42,6 +42,22 @@ class Place(click.ParamType["Output"]):
 
 
 PLACE = Place()
+
+
+class LocalPath(click.Path):
+    """A path of this machine; not the empty text of an unset variable, which would be the current folder."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path.
+
+        Raises:
+            UsageError: it is empty.
+        """
+        if not value:
+            from distexpand.storage.address import empty_place
+
+            raise empty_place()
+        return super().convert(value, param, ctx)
 
 
 def any_place(text: str) -> "Output":

@@ -18,7 +18,7 @@ from distexpand.cli.options import (
     strict_option,
     threads_option,
 )
-from distexpand.cli.places import PLACE
+from distexpand.cli.places import PLACE, LocalPath
 from distexpand.cli.planning import planned_expansion
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 @click.option("--canonical", is_flag=True, help="Print the recipe in canonical form instead.")
 @click.option(
     "--save",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=LocalPath(path_type=Path, dir_okay=False),
     help="Write the plan to a file that `distexpand run` takes in the recipe's place.",
 )
 @map_options

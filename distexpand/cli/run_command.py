@@ -4,7 +4,6 @@ import resource
 import sys
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
     from distexpand.cli.run_with_ray import ClusterCount
     from distexpand.cli.watching import Counted
     from distexpand.commit.committer import OutputMode
-    from distexpand.planning.model import Plan
     from distexpand.report.summary import PlanSummary
     from distexpand.runner.place import Output
 
@@ -96,6 +94,7 @@ def run_command(
     the Hub (hf://OWNER/NAME), which is made, private, if it isn't there.
     """
     from distexpand.api import summarise_plan
+    from distexpand.commit.occupied import require_place
     from distexpand.python.load_check import checked_load, wanted
 
     limits: dict[str, int | None] = {
@@ -110,7 +109,7 @@ def run_command(
         planned = planned_expansion(recipe, models, shard_size, layout)
         if wanted(check_load, resume=resume, output=out):
             if not resume:
-                _require_place(planned.plan, out, overwrite=overwrite)
+                require_place(out, planned.plan, overwrite=overwrite)
             planned, _ = checked_load(planned, trust_remote_code=trust_remote_code)
         if strict:
             refuse_findings(planned.findings)
@@ -159,15 +158,6 @@ def _require_ray_for(given: Mapping[str, object], *, ray: bool) -> None:
                 f"--{name.replace('_', '-')} goes with --ray",
                 hint="To use a cluster, add --ray, or `submit`.",
             )
-
-
-def _require_place(plan: "Plan", out: "Output", *, overwrite: bool) -> None:
-    """Refuse an output that can't be before the check takes its seconds."""
-    from distexpand.commit.occupied import refuse_output_in_source, require_vacant
-
-    refuse_output_in_source(out, plan)
-    if not overwrite and isinstance(out, Path):
-        require_vacant(out)
 
 
 def _mode(*, resume: bool, overwrite: bool) -> "OutputMode":

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from distexpand.cli.places import LocalPath
 from distexpand.cli.running_options import remote_code_option
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ FORMATS = ("names", "regex", "json", "llama-factory", "axolotl", "peft")
 
 
 @click.command("trainable", short_help="Name the parameters of OUT's new layers, for a trainer.")
-@click.argument("out", type=click.Path(path_type=Path, file_okay=False))
+@click.argument("out", type=LocalPath(path_type=Path, file_okay=False))
 @click.option(
     "--format",
     "form",

@@ -15,7 +15,7 @@ from distexpand.cli.verify_running import (
     show_found,
     verified_document,
 )
-from distexpand.errors import VerificationError
+from distexpand.errors import UsageError, VerificationError
 
 if TYPE_CHECKING:
     from distexpand.runner.place import Output
@@ -54,6 +54,15 @@ def verify_command(
     from distexpand.api import verify_output
     from distexpand.report.watching.display import progress_display
 
+    _refuse_without_purpose(
+        sources=sources,
+        load=loads,
+        identity=identity,
+        models=bool(models),
+        text=text_file is not None,
+        device=device != "cpu",
+        trust_remote_code=trust_remote_code,
+    )
     checks = asked_checks(
         out,
         loads=loads,
@@ -76,6 +85,23 @@ def verify_command(
     _judge(out, report, quiet=quiet)
     if isinstance(out, Path):
         show_found(out, run_checks(out, checks, places=places, quiet=quiet), quiet=quiet)
+
+
+def _refuse_without_purpose(**given: bool) -> None:
+    """Refuse an option that belongs to a check which isn't asked for.
+
+    Raises:
+        UsageError: there is one.
+    """
+    from distexpand.python.purposes import without_purpose
+
+    for name, purposes in without_purpose(**given):
+        option, wanted = f"--{name.replace('_', '-')}", " or ".join(f"--{purpose}" for purpose in purposes)
+        perplexity = "; for a model's perplexity on it: distexpand eval" if name == "text" else ""
+        raise UsageError(
+            f"{option} is for {wanted}",
+            hint=f"Give {wanted} as well, or leave {option} out{perplexity}.",
+        )
 
 
 def _judge(out: "Output", report: "VerifyReport", *, quiet: bool) -> None:

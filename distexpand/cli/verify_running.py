@@ -16,7 +16,7 @@ from distexpand.cli.running_options import (
     share_shown,
     text_option,
 )
-from distexpand.errors import UsageError, VerificationError
+from distexpand.errors import VerificationError
 from distexpand.report.picture.glyphs import UNICODE, printable
 
 if TYPE_CHECKING:
@@ -78,10 +78,8 @@ def asked_checks(
     """Return the checks that the options ask for.
 
     Raises:
-        UsageError: there is a text and nothing to say it to, it can't be read, or OUT is elsewhere.
+        UsageError: the text can't be read, or OUT is elsewhere.
     """
-    if text_file is not None and not identity:
-        raise UsageError("--text is for --identity", hint="For a model's perplexity on it: distexpand eval")
     if loads or identity:
         local_only(out, "only an output on this machine can be run")
     return RunningChecks(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TextIO
 
 import click
 
-from distexpand.errors import DistexpandError, InterruptedRunError, StorageError
+from distexpand.errors import DistexpandError, InterruptedRunError, StorageError, UsageError
 
 if TYPE_CHECKING:
     from distexpand.pauses import Retry
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from distexpand.runner.progress import ProgressSink
 
 STANDARD_ERROR = "-"
+_DESCRIPTORS = ("/dev/", "/proc/")
+"""What is open already, under any name: who redirects it to a file wants it there."""
 
 events_option = click.option(
     "--events",
@@ -30,11 +32,14 @@ def writing_events(place: str | None) -> Iterator["EventWriter | None"]:
     """Open what `--events` names, and tell it how the work within ends.
 
     Raises:
+        UsageError: it is a folder, or a file of something else.
         StorageError: the file can't be opened.
     """
     if place is None:
         yield None
         return
+    if place != STANDARD_ERROR:
+        _require_events(place)
     from distexpand.report.watching.events import EventWriter
 
     with ExitStack() as stack:
@@ -49,6 +54,30 @@ def writing_events(place: str | None) -> Iterator["EventWriter | None"]:
             writer.ended(stopped, exit_code=stopped.exit_code)
             raise
         writer.ended(None, exit_code=0)
+
+
+def _require_events(place: str) -> None:
+    """Refuse what events would spoil: a slip in the order of arguments names the recipe itself."""
+    from distexpand.cluster.events import EVENT_START
+    from distexpand.storage.address import empty_place
+
+    if not place:
+        raise empty_place()
+    if os.path.isdir(place):  # noqa: PTH112  # false, not an error, for a name too long
+        raise UsageError(f"--events {place!r}: a folder", hint="Name a file, or `-` for standard error.")
+    if place.startswith(_DESCRIPTORS) or not os.path.isfile(place):  # noqa: PTH113  # as above
+        return
+    wanted = EVENT_START.encode()
+    try:
+        with open(place, "rb") as file:  # noqa: PTH123  # as above
+            start = file.read(len(wanted))
+    except OSError:  # a log that may only be appended to
+        return
+    if start and start != wanted:
+        raise UsageError(
+            f"--events {place}: holds something else than events",
+            hint="Events are appended: name a new file, or one of an earlier run's events.",
+        )
 
 
 @contextmanager

@@ -165,9 +165,13 @@ def encode_event(event: Event, *, run: str) -> str:
     return json.dumps(head | asdict(event), separators=(",", ":"))
 
 
+EVENT_START = '{"event":'
+"""What every event's line begins with."""
+
+
 def decode_event(line: str) -> Event | None:
     """Return the event of a line of a log, or nothing where the line is something else."""
-    if not line.startswith('{"event":'):
+    if not line.startswith(EVENT_START):
         return None
     try:
         document = json.loads(line)

@@ -1,10 +1,17 @@
 """What an output directory holds when a run begins, and what of it may be replaced."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from distexpand.commit.manifest import MANIFEST_NAME, Manifest, decode_manifest
-from distexpand.commit.own_files import OwnFile, files_of_manifest, files_of_unfinished, is_as_written
+from distexpand.commit.own_files import (
+    OwnFile,
+    and_more,
+    files_of_manifest,
+    files_of_unfinished,
+    is_as_written,
+)
 from distexpand.commit.work_directory import DONE_PREFIX, NOTICE_NAME, WorkDirectory, current
 from distexpand.errors import CheckpointError, UsageError
 from distexpand.formats.index import is_plain_path
@@ -16,6 +23,22 @@ from distexpand.storage.local.os_errors import storage_error
 from distexpand.storage.local.reader import allocated_bytes
 
 _BY_HAND = "Remove the directory by hand."
+
+
+def require_place(output: Path | Address, plan: Plan, *, overwrite: bool) -> None:
+    """Check what can be known of an output without touching it, before anything that takes its time.
+
+    Raises:
+        UsageError: it lies in a source, or holds what isn't to be replaced.
+        StorageError: it can't be looked at.
+    """
+    refuse_output_in_source(output, plan)
+    if not isinstance(output, Path):
+        return
+    if overwrite:
+        obsolete_files(output)
+    else:
+        require_vacant(output)
 
 
 def require_vacant(output: Path) -> None:
@@ -156,7 +179,7 @@ def _freed_bytes(path: Path) -> int:
 def _refuse(output: Path, names: list[str], why: str) -> None:
     if names:
         raise UsageError(
-            f"{output}: holds {names[0]}, which distexpand {why} ({len(names)} such files)",
+            f"{output}: holds {and_more(names)}, which distexpand {why}",
             hint="Move it away, choose another output, or remove the directory by hand.",
         )
 
@@ -172,6 +195,11 @@ def _is_work(name: str) -> bool:
 
 def _listing(output: Path) -> list[str]:
     begun = current(output).exists()
+    if os.path.islink(output) and not os.path.exists(output):  # noqa: PTH110,PTH114  # false for a name too long
+        raise UsageError(
+            f"{output}: is a link to {output.readlink()}, which isn't there",
+            hint="Make that directory, or remove the link.",
+        )
     try:
         names = sorted(path.name for path in output.iterdir()) if output.exists() else []
     except NotADirectoryError:

@@ -36,6 +36,11 @@ class OwnFile:
     tensors: Collection[str] | None = None
 
 
+def and_more(names: Collection[str]) -> str:
+    """Return the first of some names in their order, and how many more there are."""
+    return min(names) + (f" and {len(names) - 1} more" if len(names) > 1 else "")
+
+
 def files_of_manifest(manifest: Manifest) -> Iterator[OwnFile]:
     """Yield the files of a finished output, beside the manifest itself."""
     for shard in manifest.shards:

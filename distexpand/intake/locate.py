@@ -90,7 +90,7 @@ def locate(model: ModelRef, places: Mapping[str, str]) -> SourceStore:
     if os.path.isdir(path):  # noqa: PTH112  # unlike Path.is_dir, false for a name too long for the system
         return open_store(str(path.resolve()))
     if named is not None:
-        raise UsageError(f"--model {model}={named}: no such directory", hint=did_you_mean_path(path))
+        raise _not_there(model, named, path)
     raise UsageError(
         f"model {str(model)!r} is not a directory here",
         hint=did_you_mean_path(path) or f"Download it and say where it lies: --model {model}=PATH",
@@ -108,6 +108,16 @@ def pinned(model: ModelRef, store: SourceStore) -> ModelRef:
     named = parse_address(model.name)
     whole = named is not None and named.scheme == HUB and not named.path
     return ModelRef(name=address.root if whole else model.name, revision=address.revision)
+
+
+def _not_there(model: ModelRef, named: str, path: Path) -> UsageError:
+    whose = "" if model.name in {path.name, named} else f", given for the model {model}"
+    what = "a file, not a directory" if os.path.isfile(path) else "no such directory"  # noqa: PTH113  # as above
+    return UsageError(
+        f"{named}: {what}{whose}",
+        hint=did_you_mean_path(path)
+        or "Give the directory that the model was downloaded to, or its address.",
+    )
 
 
 def _open_elsewhere(model: ModelRef, address: Address, place: str) -> SourceStore:

@@ -44,9 +44,15 @@ def recipe_text(recipe: RecipeLike) -> RecipeText:
 
 
 def recipe_path(recipe: RecipeLike) -> Path | None:
-    """Return the path that a recipe is given by, or nothing where it is given itself."""
+    """Return the path that a recipe is given by, or nothing where it is given itself.
+
+    Raises:
+        UsageError: it is something else.
+    """
     if isinstance(recipe, Mapping):
         return None
+    if not isinstance(recipe, str | os.PathLike) or not isinstance(os.fspath(recipe), str):
+        raise UsageError(f"expected a recipe as a path, a text or a mapping; found {type(recipe).__name__}")
     if isinstance(recipe, str) and ("\n" in recipe or recipe.lstrip().startswith("{")):
         return None
     try:

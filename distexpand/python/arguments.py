@@ -1,6 +1,7 @@
 """What callers hand over, as the stages take it: places, sizes, layouts and outputs."""
 
 import os
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -17,11 +18,39 @@ Place: TypeAlias = str | os.PathLike[str]
 
 LayoutName: TypeAlias = Literal["layers", "by-source"]
 
+_MOST_THREADS = 256
+
 
 def places_of(model: Place | None, models: Mapping[str, Place] | None) -> dict[str, str]:
-    """Return place by model name; the empty name has the place of the model of a recipe that names none."""
-    places = {name: os.fspath(place) for name, place in (models or {}).items()}
-    return places if model is None else {**places, "": os.fspath(model)}
+    """Return place by model name; the empty name has the place of the model of a recipe that names none.
+
+    Raises:
+        UsageError: something isn't a place, or a name.
+    """
+    if models is not None and not isinstance(models, Mapping):
+        raise UsageError(
+            f"models={models!r}: expected a mapping", hint="Give each model's path or address by its name."
+        )
+    places = {_name(name): place_text(place, f"models[{name!r}]") for name, place in (models or {}).items()}
+    return places if model is None else {**places, "": place_text(model, "model")}
+
+
+def _name(name: object) -> str:
+    if not isinstance(name, str):
+        raise UsageError(f"models: {name!r} is no name of a model; expected a text")
+    return name
+
+
+def place_text(place: object, called: str) -> str:
+    """Return a place as text; `called` is the argument.
+
+    Raises:
+        UsageError: it is neither a path nor an address.
+    """
+    text = os.fspath(place) if isinstance(place, str | os.PathLike) else None
+    if not isinstance(text, str):
+        raise UsageError(f"{called}={place!r}: expected a path or an address")
+    return text
 
 
 def shard_bytes(shard_size: int | str | None) -> int:
@@ -32,8 +61,8 @@ def shard_bytes(shard_size: int | str | None) -> int:
     """
     if shard_size is None:
         return DEFAULT_SHARD_SIZE
-    size = shard_size if isinstance(shard_size, int) else parse_bytes(shard_size)
-    if size is None or isinstance(size, bool) or size < 1:
+    size = parse_bytes(shard_size) if isinstance(shard_size, str) else shard_size
+    if not isinstance(size, int) or isinstance(size, bool) or size < 1:
         raise UsageError(
             f"shard_size {shard_size!r} is not a size", hint="Give bytes, or a text such as 5GB or 500MB."
         )
@@ -62,5 +91,36 @@ def output_of(output: Place) -> Output:
     Raises:
         UsageError: an address of no known kind, or one that can only be read.
     """
-    place = output if isinstance(output, Path) else parse_output(os.fspath(output))
-    return place.expanduser() if isinstance(place, Path) else place
+    place = output if isinstance(output, Path) else parse_output(place_text(output, "output"))
+    return expanded(place) if isinstance(place, Path) else place
+
+
+def expanded(path: Path) -> Path:
+    """Return the path with `~` expanded, or as it stands where there is no such user."""
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        return path
+
+
+def thread_count(threads: object) -> int:
+    """Return how many blocks are worked on at once.
+
+    Raises:
+        UsageError: it isn't such a number.
+    """
+    if not isinstance(threads, int) or isinstance(threads, bool) or not 1 <= threads <= _MOST_THREADS:
+        raise UsageError(f"threads={threads!r}: expected a whole number from 1 to {_MOST_THREADS}")
+    return threads
+
+
+def require_event(stop: object) -> None:
+    """Check what is to stop a run.
+
+    Raises:
+        UsageError: it can't.
+    """
+    if stop is not None and not isinstance(stop, threading.Event):
+        raise UsageError(
+            f"stop={stop!r}: expected a threading.Event", hint="Make one, and set it from another thread."
+        )

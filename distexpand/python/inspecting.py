@@ -1,9 +1,7 @@
 """`distexpand.inspect`: what a model is made of, from headers and config only."""
 
-import os
-
 from distexpand.api import inspect_model
-from distexpand.python.arguments import Place
+from distexpand.python.arguments import Place, place_text
 from distexpand.report.inspection import Inspection
 
 
@@ -20,4 +18,4 @@ def inspect(model: Place, *, stack: str = "") -> Inspection:
     Raises:
         DistexpandError: it can't be read, or its layers can't be found.
     """
-    return inspect_model(os.fspath(model), stack=stack)
+    return inspect_model(place_text(model, "model"), stack=stack)

@@ -14,7 +14,7 @@ from distexpand.jobs.follow import Outcome, failure, follow
 from distexpand.jobs.progress import progress_of
 from distexpand.jobs.request import JobRequest, make_request
 from distexpand.jobs.session import run_job
-from distexpand.python.arguments import LayoutName, Place, layout_of, places_of, shard_bytes
+from distexpand.python.arguments import LayoutName, Place, layout_of, places_of, shard_bytes, thread_count
 from distexpand.python.following import JobDisplay, outside_loops
 from distexpand.python.progress import ProgressLike, sink_of
 from distexpand.python.saved_plan import is_saved_plan
@@ -184,7 +184,7 @@ def submit(
         overwrite=overwrite,
         options=ClusterOptions(
             per_node=per_node,
-            threads=threads,
+            threads=thread_count(threads),
             max_in_flight=max_in_flight,
             tries=tries,
             wait_for_nodes=wait_for_nodes,

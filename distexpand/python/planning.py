@@ -46,6 +46,8 @@ def plan(
     Raises:
         DistexpandError: recipe, sources or config don't allow it.
     """
+    if isinstance(recipe, PlannedExpansion):
+        raise UsageError("this is a plan already", hint="Print it, run it, or keep it with save_plan.")
     settled = {"models": models, "model": model, "shard_size": shard_size, "layout": layout}
     raw, given = _read(recipe)
     if raw is not None and is_saved_plan(raw):

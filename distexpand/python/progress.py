@@ -10,11 +10,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from distexpand.errors import UsageError
 from distexpand.report.watching.display import NoProgress, progress_display
 from distexpand.runner.progress import ProgressSink
 
 _BETWEEN_CALLS = 0.1
 _FIRST_RATE = 0.2
+_TOLD_BY = ("start", "shard_begun", "advance", "shard_done", "retried", "stop")
 
 Stage: TypeAlias = Literal["run", "verify"]
 
@@ -49,11 +51,21 @@ ProgressLike: TypeAlias = Callable[[Progress], object] | ProgressSink | bool | N
 
 
 def sink_of(progress: ProgressLike, *, stage: Stage = "run") -> ProgressSink:
-    """Return what a run tells of its progress."""
+    """Return what a run tells of its progress.
+
+    Raises:
+        UsageError: it can't be told.
+    """
     if progress is None or isinstance(progress, bool):
         return progress_display(quiet=not progress)
     if callable(progress):
         return CalledProgress(progress, stage=stage)
+    missing = [name for name in _TOLD_BY if not callable(getattr(progress, name, None))]
+    if missing:
+        raise UsageError(
+            f"progress={progress!r}: expected a function of a Progress, True, or a display with a sink's "
+            f"methods; it has no {missing[0]}"
+        )
     return progress
 
 

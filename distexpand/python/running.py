@@ -8,11 +8,10 @@ from pathlib import Path
 
 from distexpand.api import PlannedExpansion, run_plan, verify_output
 from distexpand.commit.committer import OutputMode
-from distexpand.commit.occupied import refuse_output_in_source, require_vacant
+from distexpand.commit.occupied import require_place
 from distexpand.errors import UsageError
 from distexpand.intake.recipe_text import RecipeLike
-from distexpand.planning.model import Plan
-from distexpand.python.arguments import LayoutName, Place, output_of
+from distexpand.python.arguments import LayoutName, Place, output_of, require_event, thread_count
 from distexpand.python.interruption import interruptible
 from distexpand.python.load_check import checked_load, wanted
 from distexpand.python.planning import plan, refuse_settled
@@ -93,7 +92,8 @@ def run(
         InterruptedRunError: `stop` was set.
         KeyboardInterrupt: the run was interrupted, and ended as cleanly.
     """
-    mode = _mode(resume=resume, overwrite=overwrite)
+    mode, threads, sink = _mode(resume=resume, overwrite=overwrite), thread_count(threads), sink_of(progress)
+    require_event(stop)
     settled = {"models": models, "model": model, "shard_size": shard_size, "layout": layout}
     if isinstance(recipe, PlannedExpansion):
         refuse_settled(settled)
@@ -103,7 +103,7 @@ def run(
     place = output_of(output)
     if wanted(check_load, resume=resume, output=place):
         if not resume:
-            _require_place(planned.plan, place, overwrite=overwrite)
+            require_place(place, planned.plan, overwrite=overwrite)
         planned, _ = checked_load(planned, trust_remote_code=trust_remote_code)
     started = time.monotonic()
     with interruptible(stop) as stopping:
@@ -113,7 +113,7 @@ def run(
             mode=mode,
             threads=threads,
             stop=stopping,
-            progress=sink_of(progress),
+            progress=sink,
             clone=clone,
             tell=tell,
         )
@@ -136,13 +136,6 @@ def _mode(*, resume: bool, overwrite: bool) -> OutputMode:
             hint="resume keeps what an interrupted run of the same plan made, overwrite begins anew.",
         )
     return OutputMode.RESUME if resume else OutputMode.OVERWRITE if overwrite else OutputMode.FRESH
-
-
-def _require_place(plan: Plan, output: Output, *, overwrite: bool) -> None:
-    """Refuse an output that can't be before the check takes its seconds."""
-    refuse_output_in_source(output, plan)
-    if not overwrite and isinstance(output, Path):
-        require_vacant(output)
 
 
 def _verified(output: Output, threads: int, progress: ProgressLike) -> VerifyReport:

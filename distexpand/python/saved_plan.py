@@ -17,6 +17,7 @@ from distexpand.findings import Finding
 from distexpand.formats.json_record import record
 from distexpand.formats.json_text import load_json_object
 from distexpand.planning.codec.plans import decode_plan, encode_plan
+from distexpand.python.arguments import expanded, place_text
 from distexpand.storage.local.own_file import write_own_file
 
 _START = b'{"distexpand_plan": '
@@ -27,10 +28,20 @@ def save_plan(planned: PlannedExpansion, path: str | os.PathLike[str]) -> None:
     """Write a plan to a file, whole or not at all; replaces only a saved plan.
 
     Raises:
-        UsageError: the file exists and is something else.
+        UsageError: the file exists and is something else, or there is no plan.
         StorageError: it can't be written.
     """
-    write_own_file(Path(path), encode_saved(planned), what="a saved plan", is_own=is_saved_plan)
+    if not isinstance(planned, PlannedExpansion):
+        raise UsageError(
+            f"only a plan can be kept; found {type(planned).__name__}",
+            hint="Give what `distexpand.plan` gave.",
+        )
+    write_own_file(
+        expanded(Path(place_text(path, "path"))),
+        encode_saved(planned),
+        what="a saved plan",
+        is_own=is_saved_plan,
+    )
 
 
 def encode_saved(planned: PlannedExpansion) -> bytes:

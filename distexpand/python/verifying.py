@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from distexpand.api import verify_output
 from distexpand.errors import UsageError, VerificationError
-from distexpand.python.arguments import Place, output_of, places_of
+from distexpand.python.arguments import Place, output_of, places_of, thread_count
 from distexpand.python.progress import ProgressLike, sink_of
+from distexpand.python.purposes import without_purpose
 from distexpand.runner.local import DEFAULT_THREADS
 from distexpand.runner.place import Output
 from distexpand.verifying.report import Difference, VerifyReport
@@ -54,10 +55,23 @@ def verify(
         What was looked at and every difference; `ok` if there is none.
 
     Raises:
+        UsageError: something is given that no check asked for uses, or isn't what it has to be.
         OutputError: there is no output of ours.
         DistexpandError: something can't be read.
     """
     place, places = output_of(output), places_of(model, models)
+    _require_text(text)
+    for name, purposes in without_purpose(
+        sources=sources,
+        load=load,
+        identity=identity,
+        models=bool(places),
+        text=text is not None,
+        device=device != "cpu",
+        trust_remote_code=trust_remote_code,
+    ):
+        wanted = " or ".join(f"{purpose}=True" for purpose in purposes)
+        raise UsageError(f"{name} is for {wanted}", hint=f"Give {wanted} as well, or leave {name} out.")
     if load or identity:
         _require_local(place)
     report = verify_output(
@@ -65,7 +79,7 @@ def verify(
         sources=sources,
         record=record,
         places=places,
-        threads=threads,
+        threads=thread_count(threads),
         progress=sink_of(progress, stage="verify"),
     )
     if load and report.ok and isinstance(place, Path):
@@ -78,6 +92,15 @@ def verify(
         )
         report = with_comparison(report, comparison)
     return report
+
+
+def _require_text(text: object) -> None:
+    if text is None:
+        return
+    if not isinstance(text, str):
+        raise UsageError(f"text={text!r}: expected a text")
+    if not text.strip():
+        raise UsageError(f"text={text!r}: holds no text", hint="Give at least some words of text.")
 
 
 def _require_local(place: Output) -> None:

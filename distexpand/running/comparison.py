@@ -145,14 +145,19 @@ def compare(
 
 def _tokens(source: Runnable, config: Any, text: str | None, *, trust_remote_code: bool) -> Tokens:
     """Return a text's tokens; of ours fixed ones where the model has no tokenizer."""
+    said = TEXT if text is None else text
     try:
-        return tokenized(
-            source.directory, text or TEXT, origin=source.origin, trust_remote_code=trust_remote_code
-        )
+        tokens = tokenized(source.directory, said, origin=source.origin, trust_remote_code=trust_remote_code)
     except UsageError:
         if text is not None:
             raise
-    return fixed_tokens(config)
+        return fixed_tokens(config)
+    if not tokens.ids:
+        raise UsageError(
+            f"the text holds no token of {source.origin}: {said[:40]!r}",
+            hint="Give at least some words of text.",
+        )
+    return tokens
 
 
 def _position(token: Any, theirs: Any, ours: Any) -> Position:

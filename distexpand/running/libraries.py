@@ -47,12 +47,14 @@ def usable_device(name: str) -> str:
     """
     import torch  # noqa: PLC0415  # takes seconds
 
+    if not isinstance(name, str):
+        raise UsageError(f"device {name!r}: expected its name, as torch has it, such as `cpu` or `cuda:0`")
     try:
         torch.zeros(1, device=name)
     except Exception as error:  # noqa: BLE001  # another kind for every backend
         raise UsageError(
-            f"--device {name}: torch can't use it here: {words(error)}",
-            hint="Leave --device out for the processor.",
+            f"device {name!r}: torch can't use it here: {words(error)}",
+            hint="The processor is `cpu`, which is taken where nothing is said.",
         ) from None
     return name
 

@@ -55,8 +55,14 @@ def open_model(
         with quiet(), torch.inference_mode(mode=False):
             config = read_config(directory, trust_remote_code=trust_remote_code)
             model_class = load_class(config, directory, trust_remote_code=trust_remote_code)
+            # mismatches are told below, by name: transformers' own error speaks of a report that is kept off
             model, info = model_class.from_pretrained(
-                None, config=config, state_dict=state, dtype=dtype, output_loading_info=True, **options
+                None,
+                config=config,
+                state_dict=state,
+                dtype=dtype,
+                output_loading_info=True,
+                **{**options, "ignore_mismatched_sizes": True},
             )
     except UnknownModelError as error:
         raise CheckpointError(f"{origin}: {error}") from None
@@ -65,7 +71,8 @@ def open_model(
     for kind, problem in _PROBLEMS.items():
         keys = sorted(str(key[0] if isinstance(key, tuple) else key) for key in info.get(kind) or ())
         if keys:
-            raise CheckpointError(f"{origin}: {problem} {keys[0]!r} and {len(keys) - 1} more")
+            more = f" and {len(keys) - 1} more" if len(keys) > 1 else ""
+            raise CheckpointError(f"{origin}: {problem} {keys[0]!r}{more}")
     return OpenedModel(
         model=model.eval(),
         parameters=_deferred_of(model.named_parameters(remove_duplicate=False)),

@@ -47,8 +47,10 @@ def parse_address(text: str) -> Address | None:
     """Return the address that a text is, or nothing if it has no scheme and so may be a local path.
 
     Raises:
-        UsageError: the scheme is unknown, or something is missing or must not be there.
+        UsageError: the scheme is unknown, something is missing or must not be there, or nothing is given.
     """
+    if not text:
+        raise empty_place()
     found = _SCHEME.match(text)
     if not found:
         return None
@@ -66,6 +68,14 @@ def parse_address(text: str) -> Address | None:
     if scheme == FILE:
         return _file(rest, text)
     return _plain(scheme, rest)
+
+
+def empty_place() -> UsageError:
+    """Return the error for an empty text, which as a path would mean the current folder."""
+    return UsageError(
+        "the place is empty",
+        hint="Give a path or an address; `.` is the current folder. Is it a variable that isn't set?",
+    )
 
 
 def local_path(text: str) -> str | None:

@@ -12,6 +12,7 @@ from distexpand.formats.catalog import Catalog
 from distexpand.formats.header import parse_header
 from distexpand.formats.index import INDEX_NAME, SINGLE_NAME
 from distexpand.formats.json_text import load_json_object
+from distexpand.intake.locate import did_you_mean_path
 from distexpand.intake.pins import digest as sha256
 from distexpand.intake.pins import read_header, read_whole
 from distexpand.intake.weights import read_catalog
@@ -53,6 +54,10 @@ def _require_manifest(output: Path) -> None:
             f"{output}: unfinished: it has no {MANIFEST_NAME} yet",
             hint="Go on with `distexpand run RECIPE OUT --resume`.",
         )
+    if not os.path.isdir(output):  # noqa: PTH112  # as above
+        what = "is a file, not a directory" if os.path.exists(output) else "no such directory"  # noqa: PTH110
+        hint = did_you_mean_path(output) or "Give the directory that `distexpand run` wrote."
+        raise OutputError(f"{output}: {what}", hint=hint)
     raise OutputError(
         f"{output}: has no {MANIFEST_NAME}; distexpand didn't make it, or not to its end",
         hint="If a run was interrupted, go on with `distexpand run RECIPE OUT --resume`.",

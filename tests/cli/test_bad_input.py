@@ -225,3 +225,44 @@ def test_processes_print_no_traceback(tmp_path: Path) -> None:
         assert "Traceback" not in result.err
         assert "error: " in result.err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("run", "{recipe}", ""),
+        ("verify", ""),
+        ("inspect", ""),
+        ("clean", ""),
+        ("trainable", ""),
+        ("pack", "", "packed"),
+        ("plan", "{recipe}", "--output", ""),
+        ("plan", "{recipe}", "--save", ""),
+        ("doctor", ""),
+    ],
+)
+def test_an_empty_place_is_not_the_current_folder(
+    arguments: tuple[str, ...], cli: Cli, recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    done = cli(*(argument.format(recipe=recipe) for argument in arguments))
+    assert done.code == 2
+    assert "error: the place is empty" in done.err
+    assert not list((tmp_path / "here").iterdir())
+
+
+def test_a_directory_that_isn_t_there_is_named_as_it_was_given(
+    cli: Cli, recipe: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("x")
+    for arguments, message in (
+        (("adapter", "bake", "nope", "x"), "nope: no such directory"),
+        (("adapter", "bake", tmp_path / "file", "x"), f"{tmp_path / 'file'}: a file, not a directory"),
+        (("inspect", tmp_path / "nope"), f"{tmp_path / 'nope'}: no such directory"),
+        (("plan", recipe, "--model", "a=nope"), "nope: no such directory, given for the model a"),
+    ):
+        done = cli(*arguments)
+        assert done.code == 2
+        assert f"error: {message}\n" in done.err
+    assert "Did you mean gs?" in cli("inspect", "gss://bucket/x").err

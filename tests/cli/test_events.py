@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from distexpand import errors
+from distexpand.batch.run import TEMPFAIL
 from distexpand.cluster.events import _KINDS, EVENT_VERSION, decode_event, encode_event
 from tests.cli.calls import call, command
 
@@ -110,3 +112,39 @@ def test_what_is_written_is_read_back(kind: type[Any]) -> None:
     }
     event = kind(**given)
     assert decode_event(encode_event(event, run="r")) == event
+
+
+def test_a_file_of_something_else_stays_as_it_is(model: Path, recipe: Path, tmp_path: Path) -> None:
+    before = recipe.read_text()
+    done = run(recipe, tmp_path / "out", model, "--events", recipe)
+    assert done.code == 2
+    assert f"--events {recipe}: holds something else than events" in done.err
+    assert recipe.read_text() == before
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("place", "message"), [("", "the place is empty"), (".", "--events '.': a folder")])
+def test_a_folder_is_no_file_of_events(
+    model: Path, recipe: Path, tmp_path: Path, place: str, message: str
+) -> None:
+    done = run(recipe, tmp_path / "out", model, "--events", place)
+    assert done.code == 2
+    assert f"error: {message}" in done.err
+
+
+def test_an_empty_file_and_a_descriptor_take_events(model: Path, recipe: Path, tmp_path: Path) -> None:
+    empty, log = tmp_path / "empty", tmp_path / "log"
+    empty.touch()
+    assert run(recipe, tmp_path / "out", model, "--events", empty).code == 0
+    assert events_of(empty)
+    log.write_text("what the script said before\n")
+    with log.open("a") as stream:
+        asked = ("--model", f"a={model}", "--no-check-load", "--quiet", "--events", "/dev/stdout")
+        subprocess.run(command("run", recipe, tmp_path / "second", *asked), stdout=stream, check=True)
+    assert len(log.read_text().splitlines()) > 2
+
+
+def test_the_page_has_every_exit_code() -> None:
+    table = re.findall(r"^\| (\d+) \|", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+    codes = {kind.exit_code for kind in vars(errors).values() if hasattr(kind, "exit_code")}
+    assert {int(code) for code in table} == codes | {0, TEMPFAIL}

@@ -79,7 +79,7 @@ def test_a_device_that_isnt_there_is_named(tmp_path: Path, cli: Cli, text: Path)
     for device in ("nonsense", "cuda:99"):
         done = cli("eval", model, "--text", text, "--device", device)
         assert done.code == 2
-        assert f"--device {device}: torch can't use it here" in done.err
+        assert f"device {device!r}: torch can't use it here" in done.err
 
 
 def test_what_isnt_installed_is_named(
@@ -90,3 +90,22 @@ def test_what_isnt_installed_is_named(
     assert done.code == MissingDependencyError.exit_code
     assert "running a model needs accelerate, not installed here" in done.err
     assert "pip install 'distexpand[load]'" in done.err
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (("--model", "zz=t"), "--model is for --sources or --identity"),
+        (("--device", "cuda"), "--device is for --identity"),
+        (("--trust-remote-code",), "--trust-remote-code is for --load or --identity"),
+        (("--load", "--device", "cuda"), "--device is for --identity"),
+        (("--load", "--model", "zz=t"), "--model is for --sources or --identity"),
+        (("--sources", "--trust-remote-code"), "--trust-remote-code is for --load or --identity"),
+    ],
+)
+def test_an_option_of_a_check_that_isn_t_asked_for_is_refused(
+    tmp_path: Path, cli: Cli, given: tuple[str, ...], message: str
+) -> None:
+    done = cli("verify", tmp_path, *given)
+    assert done.code == 2
+    assert f"error: {message}" in done.err

@@ -10,6 +10,7 @@ import pytest
 from distexpand.api import run_plan, verify_output
 from distexpand.commit.committer import OutputMode
 from distexpand.commit.manifest import MANIFEST_NAME
+from distexpand.commit.occupied import require_place
 from distexpand.commit.work_directory import DONE_PREFIX, NOTICE_NAME, current
 from distexpand.errors import OutputError, StorageError, UsageError
 from distexpand.planning.model import Plan, TextFile
@@ -196,3 +197,34 @@ def test_a_work_directory_goes_at_once(
     (output / f"{DONE_PREFIX}1" / "lock").touch()
     run_plan(plan, output, mode=OutputMode.OVERWRITE)
     assert tree(output) == expected
+
+
+def test_a_link_to_nowhere_is_no_output_and_stays(plan: Plan, tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    output.symlink_to(tmp_path / "nowhere")
+    for mode in OutputMode:
+        with pytest.raises(UsageError, match=r"out: is a link to .*nowhere, which isn't there"):
+            run_plan(plan, output, mode=mode)
+    assert output.is_symlink()
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_of_several_files_in_the_way_the_first_is_named_and_the_rest_counted(
+    plan: Plan, output: Path
+) -> None:
+    for number in range(3):
+        (output / f"mine-{number}").write_text("precious")
+    with pytest.raises(UsageError, match=r"holds mine-0 and 2 more, which distexpand didn't write"):
+        run_plan(plan, output, mode=OutputMode.OVERWRITE)
+
+
+@pytest.mark.parametrize("overwrite", [True, False])
+def test_an_output_that_can_t_be_is_refused_before_anything_takes_its_time(
+    plan: Plan, output: Path, overwrite: bool
+) -> None:
+    (output / "mine").write_text("precious")
+    with pytest.raises(UsageError, match="holds "):
+        require_place(output, plan, overwrite=overwrite)
+    for _, location in plan.locations:
+        with pytest.raises(UsageError, match="lies in the source"):
+            require_place(Path(location) / "out", plan, overwrite=overwrite)

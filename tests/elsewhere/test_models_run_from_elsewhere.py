@@ -34,7 +34,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 def test_a_model_elsewhere_says_what_its_copy_here_says(tmp_path: Path, place: str) -> None:
     here, options = tmp_path / "a", EvalOptions(window=16)
     assert evaluate(place, WORDS, options).loss == evaluate(str(here), WORDS, options).loss
-    virtual = distexpand.load_virtual(BLOCKS, places={"a": place})
+    virtual = distexpand.load_virtual(BLOCKS, models={"a": place})
     assert torch.equal(answers(virtual), answers(loaded(here)))
     output = expanded(BLOCKS, Path(place) if Path(place).exists() else here, tmp_path / "out")
     comparison = compare_with_source(output, places={"a": place})

@@ -10,7 +10,7 @@ from tests.errors.examples import Example
 
 
 def shown(error: DistexpandError, folder: Path) -> str:
-    text = str(error)
+    text = f"{error.message}\n{error.hint}" if error.hint else error.message
     for place in (os.path.realpath(folder), str(folder)):
         text = text.replace(place, "/data")
     return re.sub(r"process \d+ on [^)]+", "process 4321 on host", text)

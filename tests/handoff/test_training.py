@@ -10,6 +10,8 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs pip install 'distexpand[load]'")
 pytest.importorskip("transformers", reason="needs pip install 'distexpand[load]'")
 
+from transformers import AutoConfig, AutoModelForCausalLM  # noqa: E402
+
 import distexpand  # noqa: E402
 from distexpand.errors import UsageError  # noqa: E402
 from distexpand.training import new_parameters  # noqa: E402
@@ -109,10 +111,38 @@ def test_a_trained_model_that_was_saved_is_undone_by_the_recipe(tmp_path: Path, 
 def test_another_model_is_refused(tmp_path: Path) -> None:
     output = expanded(BLOCKS, saved(tmp_path / "a", "llama"), tmp_path / "out")
     other = loaded(saved(tmp_path / "b", "gpt2"))
-    with pytest.raises(UsageError, match=r"isn't the one of .*: it has no parameter 'model.layers.2"):
+    with pytest.raises(UsageError, match=r"isn't the one of .*: it has no parameter 'model.layers.0"):
         distexpand.freeze_original(other, output)
     with pytest.raises(UsageError, match=r"isn't the one of .*: no parameter 'model.embed_tokens.weight'"):
         distexpand.drop_new_layers(other, output)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"num_hidden_layers": 6}, "it has no parameter 'model.layers.6."),
+        ({"num_hidden_layers": 12}, "it has a parameter 'model.layers.9."),
+        ({"intermediate_size": 64}, "mlp.gate_proj.weight' has shape"),
+    ],
+)
+def test_a_model_of_the_same_class_but_not_of_the_output_is_refused_unfrozen(
+    tmp_path: Path, change: dict[str, int], message: str
+) -> None:
+    output = expanded(BLOCKS, saved(tmp_path / "a", "llama"), tmp_path / "out")
+    config = AutoConfig.from_pretrained(output)
+    other = AutoModelForCausalLM.from_config(
+        type(config)(**{**config.to_dict(), "layer_types": None, **change})
+    )
+    with pytest.raises(UsageError, match=re.escape(message)):
+        distexpand.freeze_original(other, output)
+    assert all(parameter.requires_grad for parameter in other.parameters())
+
+
+def test_a_model_with_more_tokens_than_the_output_is_frozen_as_it_is(tmp_path: Path) -> None:
+    output = expanded(BLOCKS, saved(tmp_path / "a", "llama"), tmp_path / "out")
+    model = loaded(output)
+    model.resize_token_embeddings(model.config.vocab_size + 8)
+    assert distexpand.freeze_original(model, output).layers == (2, 5, 8)
 
 
 def test_an_output_without_new_layers_has_nothing_to_train(tmp_path: Path, cli: Cli) -> None:

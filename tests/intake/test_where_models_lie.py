@@ -54,7 +54,9 @@ def test_home_directory(tmp_path, monkeypatch):
 def test_place_that_is_no_directory(tmp_path, monkeypatch, place):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_text("")
-    with pytest.raises(UsageError, match=r"--model org/model=.*: no such directory"):
+    with pytest.raises(
+        UsageError, match=r": (no such|a file, not a) directory, given for the model org/model"
+    ):
         locate(PLAIN, {"org/model": place})
 
 

@@ -125,7 +125,7 @@ def test_what_only_the_cluster_can_know_is_its_driver_s_error(
     assert failed.code == 2
     error = failed.document["error"]
     assert error["kind"] == "UsageError"
-    assert f"--model a={tmp_path / 'nowhere'}: no such directory" in error["message"]
+    assert f"{tmp_path / 'nowhere'}: no such directory, given for the model a" in error["message"]
     assert time.monotonic() - began < 60
     [job] = client.jobs_for(output)
     assert "no such directory" in job["message"]

@@ -62,7 +62,7 @@ def test_a_kept_plan_is_a_recipe_like_any_other(model: Path, tmp_path: Path) -> 
 def test_an_error_shows_its_hint(model: Path, recipe: Path) -> None:
     with pytest.raises(distexpand.UsageError) as raised:
         distexpand.plan(BLOCKS, models={"b": model})
-    assert str(raised.value) == f"{raised.value.message}\n{raised.value.hint}"
+    assert str(raised.value) == f"models={{'b': '...'}}: the recipe names no such model\n{raised.value.hint}"
     assert raised.value.hint.startswith("It names a.")
     with pytest.raises(distexpand.UsageError, match=r"(?s)can't read the recipe.*Did you mean .*recipe\.yml"):
         distexpand.plan(recipe.with_name("recipy.yml"))

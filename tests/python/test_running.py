@@ -52,6 +52,19 @@ def test_a_plan_runs_as_its_recipe_does_and_a_finished_output_is_left_alone(
         _run(recipe, tmp_path / "other", model, resume=True, overwrite=True)
 
 
+def test_files_of_others_are_in_the_way_before_the_load_check(
+    recipe: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _run(recipe, tmp_path / "out", model)
+    (tmp_path / "out" / "mine").write_text("precious")
+    monkeypatch.setattr("distexpand.python.running.checked_load", None)
+    with pytest.raises(distexpand.UsageError, match="holds mine, which distexpand didn't write"):
+        _run(recipe, tmp_path / "out", model, overwrite=True, check_load=True)
+    said = call("run", recipe, tmp_path / "out", "--model", f"a={model}", "--overwrite", "--check-load")
+    assert said.code == 2
+    assert "holds mine, which distexpand didn't write" in said.err
+
+
 def test_progress_is_told_from_nothing_to_all(recipe: Path, model: Path, tmp_path: Path) -> None:
     told: list[distexpand.Progress] = []
     result = _run(recipe, tmp_path / "out", model, progress=told.append, verify=True)

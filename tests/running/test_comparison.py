@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file  # noqa: E402
 import distexpand  # noqa: E402
 from distexpand.api import plan_expansion  # noqa: E402
 from distexpand.cli.verify_running import RunningFound, show_found  # noqa: E402
-from distexpand.errors import UsageError, VerificationError  # noqa: E402
+from distexpand.errors import CheckpointError, UsageError, VerificationError  # noqa: E402
 from distexpand.models import compare_with_source, load_output  # noqa: E402
 from distexpand.running import loading  # noqa: E402
 from distexpand.running.exactness import only_adds_identities  # noqa: E402
@@ -113,6 +113,23 @@ def test_a_model_without_a_tokenizer_gets_fixed_tokens_and_no_text(tmp_path: Pat
     assert len({position.token for position in found.positions}) > 20
     with pytest.raises(UsageError, match="its tokenizer can't be loaded"):
         compare_with_source(output, places={"a": str(source)}, text=WORDS)
+
+
+def test_a_text_that_the_model_has_no_token_for_is_the_text_s_fault(tmp_path: Path) -> None:
+    output, source = _identity_output(tmp_path)
+    for text in ("", "  "):
+        with pytest.raises(UsageError, match="the text holds no token of a"):
+            compare_with_source(output, places={"a": str(source)}, text=text)
+
+
+def test_a_device_is_called_by_its_name(tmp_path: Path) -> None:
+    output, source = _identity_output(tmp_path)
+    for device, message in (
+        (None, "device None: expected its name"),
+        ("nonsense", "device 'nonsense': torch can't"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            distexpand.verify(output, identity=True, models={"a": source}, device=device)  # type: ignore[arg-type]
 
 
 def _change(output: Path, tensor: str, change: Any) -> None:
@@ -228,6 +245,19 @@ def test_an_archive_has_to_be_unpacked_to_be_loaded(tmp_path: Path, cli: Cli) ->
     done = cli("verify", tmp_path / "archive", "--load")
     assert done.code == 2
     assert "distexpand unpack" in done.err
+
+
+def test_a_tensor_of_another_shape_is_named_before_both_are_run(tmp_path: Path) -> None:
+    source = saved(tmp_path / "a", "llama")
+    output = expanded(STACK, source, tmp_path / "out")
+    for directory in (output, source):
+        config = json.loads((directory / "config.json").read_text())
+        (directory / "config.json").write_text(json.dumps(config | {"intermediate_size": 64}))
+    said = r"has a tensor of another shape for 'model\.layers\.0\.mlp\.down_proj\.weight' and \d+ more"
+    with pytest.raises(CheckpointError, match=f"^a: {said}$"):
+        compare_with_source(output, places={"a": str(source)})
+    with pytest.raises(CheckpointError, match=f"{said}$"):
+        distexpand.load_virtual(STACK, models={"a": source})
 
 
 def test_what_can_only_be_done_here_says_so(tmp_path: Path, cli: Cli) -> None:

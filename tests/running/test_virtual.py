@@ -58,7 +58,7 @@ def test_it_says_and_generates_what_the_written_model_does(
     tmp_path: Path, model_type: str, recipe: str
 ) -> None:
     source = saved(tmp_path / "a", model_type)
-    virtual = distexpand.load_virtual(recipe, places={"a": str(source)})
+    virtual = distexpand.load_virtual(recipe, models={"a": str(source)})
     written = loaded(expanded(recipe, source, tmp_path / "out"))
     assert type(virtual) is type(written)
     assert virtual.config.to_diff_dict().keys() == written.config.to_diff_dict().keys()
@@ -75,8 +75,8 @@ def test_copies_share_their_parameters(tmp_path: Path, model_type: str) -> None:
     source = saved(tmp_path / "a", model_type)
     places = {"a": str(source)}
     original = loaded(source)
-    assert _elements(distexpand.load_virtual(STACK, places=places)) == _elements(original)
-    virtual = distexpand.load_virtual(BLOCKS, places=places)
+    assert _elements(distexpand.load_virtual(STACK, models=places)) == _elements(original)
+    virtual = distexpand.load_virtual(BLOCKS, models=places)
     # of an identity block only the residual outputs are new, and those of all blocks are the same zeros
     zeros = [weight for weight in virtual.parameters() if not weight.any() and weight.dim() > 1]
     assert _elements(virtual) == _elements(original) + sum(weight.numel() for weight in zeros)
@@ -85,7 +85,7 @@ def test_copies_share_their_parameters(tmp_path: Path, model_type: str) -> None:
 
 def test_each_copy_has_its_own_place_in_a_cache(tmp_path: Path) -> None:
     source = saved(tmp_path / "a", "llama")
-    virtual = distexpand.load_virtual(STACK, places={"a": str(source)})
+    virtual = distexpand.load_virtual(STACK, models={"a": str(source)})
     layers = virtual.model.layers
     assert [layer.self_attn.layer_idx for layer in layers] == list(range(8))
     assert layers[2].mlp.up_proj.weight is layers[4].mlp.up_proj.weight
@@ -98,7 +98,7 @@ def test_each_copy_has_its_own_place_in_a_cache(tmp_path: Path) -> None:
 def test_what_a_model_does_to_its_weights_never_reaches_the_source(tmp_path: Path) -> None:
     source = saved(tmp_path / "a", "llama")
     before = (source / "model.safetensors").read_bytes()
-    virtual = distexpand.load_virtual(STACK, places={"a": str(source)})
+    virtual = distexpand.load_virtual(STACK, models={"a": str(source)})
     with torch.no_grad():
         for parameter in virtual.parameters():
             parameter.zero_()
@@ -108,7 +108,7 @@ def test_what_a_model_does_to_its_weights_never_reaches_the_source(tmp_path: Pat
 
 def test_another_dtype_is_what_loading_in_it_gives(tmp_path: Path) -> None:
     source = saved(tmp_path / "a", "llama")
-    virtual = distexpand.load_virtual(STACK, places={"a": str(source)}, dtype="float32")
+    virtual = distexpand.load_virtual(STACK, models={"a": str(source)}, dtype="float32")
     assert virtual.dtype is torch.float32
     assert _elements(virtual) == _elements(loaded(source))
     written = transformers.AutoModelForCausalLM.from_pretrained(
@@ -123,7 +123,7 @@ def test_two_sources_in_one_model(tmp_path: Path) -> None:
         "slices:\n- sources: [{model: a, layer_range: [0, 4]}]\n"
         "- sources: [{model: b, layer_range: [2, 6]}]\nmerge_method: passthrough\n"
     )
-    virtual = distexpand.load_virtual(recipe, places={"a": str(one), "b": str(other)})
+    virtual = distexpand.load_virtual(recipe, models={"a": str(one), "b": str(other)})
     assert torch.equal(
         virtual.model.layers[7].mlp.up_proj.weight, loaded(other).model.layers[5].mlp.up_proj.weight
     )
@@ -136,10 +136,25 @@ def test_a_recipe_may_be_a_file(tmp_path: Path) -> None:
     saved(tmp_path / "a", "llama")
     file = tmp_path / "recipe.yml"
     file.write_text(STACK)
-    virtual = distexpand.load_virtual(file, places={"a": str(tmp_path / "a")})
+    virtual = distexpand.load_virtual(file, models={"a": str(tmp_path / "a")})
     assert virtual.config.num_hidden_layers == 8
     assert virtual.config.name_or_path == str(file)
     with pytest.raises(UsageError, match="can't read the recipe"):
         distexpand.load_virtual(tmp_path / "other.yml")
     with pytest.raises(RecipeError):
         distexpand.load_virtual("{model: a}\n")
+
+
+def test_a_recipe_is_loaded_from_all_that_a_plan_is_made_of(tmp_path: Path) -> None:
+    source = saved(tmp_path / "a", "llama")
+    written = answers(distexpand.load_virtual(STACK, models={"a": source}))
+    planned = distexpand.plan(STACK, models={"a": source})
+    distexpand.save_plan(planned, tmp_path / "kept.plan")
+    for virtual in (
+        distexpand.load_virtual(planned),
+        distexpand.load_virtual(tmp_path / "kept.plan"),
+        distexpand.load_virtual({"layer_map": [[0, 4], [2, 6]]}, model=source),
+    ):
+        assert torch.equal(answers(virtual), written)
+    with pytest.raises(UsageError, match="models has no meaning with a plan"):
+        distexpand.load_virtual(planned, models={"a": source})

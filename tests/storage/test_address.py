@@ -39,10 +39,15 @@ def test_files_are_local_paths(path):
     assert local_path(written.replace("file://", "file://localhost")) == f"/{path}"
 
 
-@pytest.mark.parametrize("text", ["models/it", "/models/it", "org/name", "./s3:/x", "C:\\models", ""])
+@pytest.mark.parametrize("text", ["models/it", "/models/it", "org/name", "./s3:/x", "C:\\models"])
 def test_what_has_no_scheme_may_be_a_path(text):
     assert parse_address(text) is None
     assert local_path(text) == text
+
+
+def test_an_empty_text_is_no_place():
+    with pytest.raises(UsageError, match="the place is empty"):
+        parse_address("")
 
 
 @pytest.mark.parametrize(

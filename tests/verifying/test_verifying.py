@@ -240,8 +240,12 @@ def test_transforms_are_recomputed(model: Path, tmp_path: Path, recipe: str) -> 
 
 
 def test_what_isn_t_an_output(tmp_path: Path, output: Path) -> None:
-    with pytest.raises(OutputError, match="didn't make it"):
+    with pytest.raises(OutputError, match=r"none: no such directory\nGive the directory"):
         verify_output(tmp_path / "none")
+    with pytest.raises(OutputError, match=r"ou: no such directory\nDid you mean .*out\?"):
+        verify_output(output.with_name("ou"))
+    with pytest.raises(OutputError, match=r"config\.json: is a file, not a directory"):
+        verify_output(output / "config.json")
     (output / MANIFEST_NAME).unlink()
     with pytest.raises(OutputError, match="didn't make it"):
         verify_output(output)

@@ -8,6 +8,7 @@ output is still ours; a model card that somebody has edited since is replaced.
 from collections.abc import Collection
 
 from distexpand.commit.manifest import MANIFEST_NAME, Manifest, decode_manifest
+from distexpand.commit.own_files import and_more
 from distexpand.errors import CheckpointError, UsageError
 from distexpand.storage.hub.repository import HubRepository, Snapshot
 
@@ -76,6 +77,6 @@ def manifest_at(repository: HubRepository, found: Snapshot) -> Manifest | None:
 def _refuse(place: str, names: Collection[str], why: str) -> None:
     if names:
         raise UsageError(
-            f"{place}: holds {min(names)}, which distexpand {why} ({len(names)} such files)",
+            f"{place}: holds {and_more(names)}, which distexpand {why}",
             hint="Choose another repository, or delete that file from this one.",
         )

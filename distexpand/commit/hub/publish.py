@@ -10,6 +10,7 @@ from distexpand.commit.hub.commit import BranchMovedError, commit_once
 from distexpand.commit.hub.occupied import obsolete_files, require_vacant
 from distexpand.commit.hub.run import RunBranch, addition
 from distexpand.commit.manifest import MANIFEST_NAME
+from distexpand.commit.own_files import and_more
 from distexpand.errors import OutputError
 from distexpand.planning.model import Plan
 from distexpand.storage.hub.client import hub_library
@@ -111,6 +112,6 @@ def _require_whole(
     wrong = _wrong(repository.at(commit), shards, names)
     if wrong:
         raise OutputError(
-            f"{repository.place}: the Hub has {min(wrong)} not as it was sent ({len(wrong)} such files)",
+            f"{repository.place}: the Hub has {and_more(wrong)} not as it was sent",
             hint="Start anew with --overwrite.",
         )

@@ -12,6 +12,7 @@ from distexpand.commit.objects.lease_record import LEASE_PATH, read_lease
 from distexpand.commit.objects.work import ObjectWork, read_obsolete, read_receipts, stored_plan
 from distexpand.commit.own_files import (
     OwnFile,
+    and_more,
     files_of_manifest,
     files_of_plan,
     files_of_receipts,
@@ -153,6 +154,6 @@ def _files_of_unfinished(work: ObjectWork) -> Iterator[OwnFile]:
 def _refuse(files: ObjectFiles, names: list[str], why: str) -> None:
     if names:
         raise UsageError(
-            f"{files.address}: holds {names[0]}, which distexpand {why} ({len(names)} such files)",
+            f"{files.address}: holds {and_more(names)}, which distexpand {why}",
             hint="Move it away, choose another output, or remove the folder by hand.",
         )
