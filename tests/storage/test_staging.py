@@ -40,7 +40,7 @@ def holder(place: Path) -> Iterator[tuple[subprocess.Popen[str], Path]]:
 def test_a_folder_ends_with_its_context(tmp_path: Path) -> None:
     with StagingFolder(tmp_path) as folder:
         (folder.path / "shard").write_bytes(b"x")
-        assert list(tmp_path.iterdir()) == [folder.path]
+        assert list(tmp_path.iterdir()) == [folder.path.parent]
     assert list(tmp_path.iterdir()) == []
     folder.close()
 
@@ -54,7 +54,7 @@ def test_only_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
         killed.wait()
         assert (left / "shard").exists()
         with StagingFolder(tmp_path) as own:
-            assert set(tmp_path.iterdir()) == {held, own.path, other}
+            assert set(tmp_path.iterdir()) == {held.parent, own.path.parent, other}
             assert (held / "shard").exists()
     assert remove_abandoned(tmp_path) == 1
     assert list(tmp_path.iterdir()) == [other]

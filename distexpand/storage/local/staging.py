@@ -20,8 +20,8 @@ from distexpand.storage.local.os_errors import storage_error
 from distexpand.storage.local.scratch import scratch_place
 
 _PREFIX = "distexpand-staged-"
-_MARKER = ".staged"
-"""Lies in every folder of ours: one that somebody gave such a name is left alone."""
+_SHARDS = "shards"
+"""Lies in every folder of ours, and holds the shards: what somebody else gave such a name is left alone."""
 
 
 class StagingFolder:
@@ -35,9 +35,10 @@ class StagingFolder:
         place = place or scratch_place()
         remove_abandoned(place)
         try:
-            self.path, self._descriptor = _locked_folder(place)
+            self._folder, self._descriptor = _locked_folder(place)
         except OSError as error:
             raise storage_error("create a folder in", place, error) from None
+        self.path = self._folder / _SHARDS
 
     def __enter__(self) -> Self:
         return self
@@ -50,7 +51,7 @@ class StagingFolder:
     def close(self) -> None:
         """Remove the folder; again is nothing."""
         if self._descriptor >= 0:
-            shutil.rmtree(self.path, ignore_errors=True)
+            shutil.rmtree(self._folder, ignore_errors=True)
             os.close(self._descriptor)
             self._descriptor = -1
 
@@ -64,7 +65,7 @@ def remove_abandoned(place: Path | None = None) -> int:
         except OSError:  # removed meanwhile, or another user's
             continue
         try:
-            if os.fstat(descriptor).st_uid == os.geteuid() and (folder / _MARKER).is_file():
+            if os.fstat(descriptor).st_uid == os.geteuid() and (folder / _SHARDS).is_dir():
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 shutil.rmtree(folder, ignore_errors=True)
                 removed += 1
@@ -86,11 +87,11 @@ def _folders(place: Path) -> Iterator[Path]:
 def _locked_folder(place: Path) -> tuple[Path, int]:
     """Return a new folder and the descriptor that keeps it locked.
 
-    The marker comes last, so that no other process removes the folder before it is locked.
+    What tells it for ours comes last, so that no other process removes the folder before it is locked.
     """
     folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=place))
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     with suppress(OSError):  # no locks there: nobody takes the folder for abandoned either
         fcntl.flock(descriptor, fcntl.LOCK_EX)
-    (folder / _MARKER).touch()
+    (folder / _SHARDS).mkdir()
     return folder, descriptor
