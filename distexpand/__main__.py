@@ -19,8 +19,8 @@ def main() -> None:
         code = run()
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        code = _INTERRUPTED
         os.write(2, b"error: interrupted\n")
+        os._exit(_INTERRUPTED)  # nothing has begun, or it is the second one
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     sys.exit(code)
 

@@ -83,7 +83,9 @@ def test_an_interrupt_before_anything_begins_is_a_word_and_no_traceback(times: i
         _, err = process.communicate(timeout=30)
         assert "distexpand/cli" not in err, err
         if times == 1 and err.startswith("error: interrupted"):
-            assert process.returncode == 130
+            # Python ends by the signal if that came while it ran code from text, as dataclasses have it do;
+            # a shell says 130 of both.
+            assert process.returncode in {130, -signal.SIGINT}
 
 
 def test_what_a_recipe_says_can_not_steer_the_terminal(tmp_path: Path) -> None:
