@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 import click
 
 from distexpand.cli.completion import files
+from distexpand.cluster.options import DEFAULT_THREADS, MOST_THREADS
 from distexpand.errors import UsageError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -98,8 +99,8 @@ def threads_option(command: Command) -> Command:
     """--threads."""
     return click.option(
         "--threads",
-        type=click.IntRange(1, 256),
-        default=4,
+        type=click.IntRange(1, MOST_THREADS),
+        default=DEFAULT_THREADS,
         show_default=True,
         help="Blocks worked on at once.",
     )(command)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 DEFAULT_PER_NODE = 2
 DEFAULT_TRIES = 5
 DEFAULT_THREADS = 4
+MOST_THREADS = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from distexpand.closeness import did_you_mean
+from distexpand.cluster.options import MOST_THREADS
 from distexpand.errors import UsageError
 from distexpand.planning.layout import Layout
 from distexpand.planning.pack import DEFAULT_SHARD_SIZE
@@ -17,8 +18,6 @@ Place: TypeAlias = str | os.PathLike[str]
 """A path, or an address such as `s3://bucket/model` and `hf://owner/name@revision`."""
 
 LayoutName: TypeAlias = Literal["layers", "by-source"]
-
-_MOST_THREADS = 256
 
 
 def places_of(model: Place | None, models: Mapping[str, Place] | None) -> dict[str, str]:
@@ -109,8 +108,8 @@ def thread_count(threads: object) -> int:
     Raises:
         UsageError: it isn't such a number.
     """
-    if not isinstance(threads, int) or isinstance(threads, bool) or not 1 <= threads <= _MOST_THREADS:
-        raise UsageError(f"threads={threads!r}: expected a whole number from 1 to {_MOST_THREADS}")
+    if not isinstance(threads, int) or isinstance(threads, bool) or not 1 <= threads <= MOST_THREADS:
+        raise UsageError(f"threads={threads!r}: expected a whole number from 1 to {MOST_THREADS}")
     return threads
 
 
