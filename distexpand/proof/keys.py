@@ -75,8 +75,7 @@ def key_problem(base: LoadedSkeleton, output: LoadedSkeleton, question: Question
         known = base.problems[kind]
         new = sorted(key for key in output.problems[kind] if not _is_known(key, known, question.layers))
         if new:
-            more = f" and {len(new) - 1} more" if len(new) > 1 else ""
-            return f"on loading, {new[0]!r} would be {words}{more}"
+            return f"on loading, {new[0]!r} would be {words}{_and_more(new)}"
     return ""
 
 
@@ -88,9 +87,12 @@ def source_problem(base: LoadedSkeleton) -> str:
     for kind in ("missing_keys", "mismatched_keys"):
         found = sorted(base.problems[kind])
         if found:
-            more = f" and {len(found) - 1} more" if len(found) > 1 else ""
-            return f"{found[0]!r}{more} {_KINDS[kind]}"
+            return f"{found[0]!r}{_and_more(found)} {_KINDS[kind]}"
     return ""
+
+
+def _and_more(keys: Sequence[str]) -> str:
+    return f" and {len(keys) - 1} more" if len(keys) > 1 else ""
 
 
 def _tensors(directory: Path) -> dict[str, Any]:
