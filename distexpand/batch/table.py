@@ -4,7 +4,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from distexpand.batch.status import Entry, State, Status
-from distexpand.report.picture.glyphs import UNICODE, printable
+from distexpand.report.glyphs import UNICODE, printable
 from distexpand.report.sizes import duration_text
 
 _STYLES = {State.DONE: "green", State.FAILED: "red", State.RUNNING: "bold", State.INTERRUPTED: "yellow"}

@@ -182,7 +182,7 @@ def _show_table(jobs: "list[tuple[Job, JobProgress | None]]") -> None:
     from rich.text import Text
 
     from distexpand.cli.following import age_text
-    from distexpand.report.picture.glyphs import UNICODE, printable
+    from distexpand.report.glyphs import UNICODE, printable
     from distexpand.report.sizes import share_text
 
     table = Table.grid(padding=(0, 2))

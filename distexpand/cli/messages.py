@@ -13,6 +13,7 @@ from typing import Any
 
 from distexpand.errors import DistexpandError, RecipeError
 from distexpand.findings import Finding
+from distexpand.report.glyphs import UNICODE, printable
 
 
 def show_error(error: DistexpandError, *, as_json: bool) -> None:
@@ -37,7 +38,7 @@ def show_findings(findings: Iterable[Finding]) -> None:
 
 def say(text: str) -> None:
     """Write lines to standard error, if there is one; what a stranger named can't steer the terminal."""
-    shown = "".join(letter if letter.isprintable() or letter == "\n" else "?" for letter in text)
+    shown = "\n".join(printable(line, UNICODE) for line in text.split("\n"))
     with contextlib.suppress(OSError):
         if sys.stderr is not None:
             sys.stderr.write(f"{shown}\n")

@@ -110,7 +110,7 @@ def _judge(out: "Output", report: "VerifyReport", *, quiet: bool) -> None:
     Raises:
         VerificationError: something differs.
     """
-    from distexpand.report.picture.glyphs import UNICODE, printable
+    from distexpand.report.glyphs import UNICODE, printable
     from distexpand.report.sizes import bytes_text, plural
     from distexpand.verifying.report import require_ok
 

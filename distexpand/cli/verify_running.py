@@ -17,7 +17,7 @@ from distexpand.cli.running_options import (
     text_option,
 )
 from distexpand.errors import VerificationError
-from distexpand.report.picture.glyphs import UNICODE, printable
+from distexpand.report.glyphs import UNICODE, printable
 
 if TYPE_CHECKING:
     from distexpand.runner.place import Output

@@ -5,7 +5,7 @@ from rich.table import Table
 from rich.text import Text
 
 from distexpand.doctor.findings import Section, State
-from distexpand.report.picture.glyphs import UNICODE, printable
+from distexpand.report.glyphs import UNICODE, printable
 
 _MARKS = {State.OK: ("ok", "green"), State.ADVICE: ("note", "yellow"), State.PROBLEM: ("BAD", "red bold")}
 _NAME_WIDTH = 14

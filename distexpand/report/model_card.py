@@ -14,7 +14,7 @@ without pictures.
 import re
 
 from distexpand.planning.model import LayerOrigin, Plan
-from distexpand.report.picture.glyphs import UNICODE, printable
+from distexpand.report.glyphs import UNICODE, printable
 from distexpand.report.picture.picture import layer_picture
 from distexpand.report.picture.runs import LayerRun, is_repeat, layer_runs, model_names, ranges
 from distexpand.report.sizes import count_text, plural

@@ -6,7 +6,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from distexpand.report.picture.glyphs import UNICODE, Glyphs, printable
+from distexpand.report.glyphs import UNICODE, Glyphs, printable
 from distexpand.report.sizes import count_text, duration_text, number_text
 from distexpand.running.evaluation import Perplexity
 

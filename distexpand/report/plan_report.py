@@ -17,8 +17,8 @@ from distexpand.findings import Finding
 from distexpand.planning.layout import Layout
 from distexpand.planning.model import Plan
 from distexpand.planning.transfer import Transfer
+from distexpand.report.glyphs import ASCII, UNICODE, Glyphs, printable
 from distexpand.report.picture.colours import LayerPicture
-from distexpand.report.picture.glyphs import ASCII, UNICODE, Glyphs, printable
 from distexpand.report.sizes import bytes_text, count_text, number_text, plural, share_text
 from distexpand.report.summary import PlanSummary, ShardFigures
 

@@ -3,7 +3,7 @@
 from rich.table import Table
 from rich.text import Text
 
-from distexpand.report.picture.glyphs import UNICODE, Glyphs, printable
+from distexpand.report.glyphs import UNICODE, Glyphs, printable
 from distexpand.report.sizes import bytes_text, count_text, duration_text, plural, rate_text
 from distexpand.report.summary import PlanSummary
 

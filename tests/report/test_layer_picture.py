@@ -5,9 +5,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from distexpand.report.glyphs import ASCII, UNICODE, cell_width, printable, shorten
 from distexpand.report.picture.colours import LayerPicture
 from distexpand.report.picture.drawing import labels
-from distexpand.report.picture.glyphs import ASCII, UNICODE, cell_width, printable, shorten
 from distexpand.report.picture.picture import layer_picture
 from tests.report.stacks import GOLIATH, SOLAR, interleaved, names, origin, stack, stacks, tall
 

@@ -3,12 +3,12 @@
 import textwrap
 from xml.etree.ElementTree import Element
 
+from distexpand.report.glyphs import UNICODE, shorten
 from distexpand.report.layer_map.column import kind_bar
 from distexpand.report.layer_map.geometry import ROW, WIDTH
 from distexpand.report.layer_map.layers import LayerMap
 from distexpand.report.layer_map.palette import hue_class, ribbon_class
 from distexpand.report.layer_map.shapes import rect, text
-from distexpand.report.picture.glyphs import UNICODE, shorten
 from distexpand.report.sizes import plural
 
 _SWATCH = (12.0, 10.0)

@@ -16,12 +16,12 @@ from xml.etree.ElementTree import Element, tostring
 
 from distexpand.planning.cost.model import Cost
 from distexpand.report.cost_report import cost_rows
+from distexpand.report.glyphs import UNICODE
 from distexpand.report.layer_map.html import node, section, table
 from distexpand.report.layer_map.layers import LayerMap
 from distexpand.report.layer_map.rates import Moved, Rates, moved, stage_seconds, time_words
 from distexpand.report.layer_map.svg import map_element
 from distexpand.report.layer_map.tables import add_figures, add_layers, add_runs, add_shards, add_warnings
-from distexpand.report.picture.glyphs import UNICODE
 from distexpand.report.plan_report import plan_figures
 from distexpand.report.sizes import duration_text
 from distexpand.report.summary import PlanSummary

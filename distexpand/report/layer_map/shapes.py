@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import TypeAlias
 from xml.etree.ElementTree import Element, SubElement
 
-from distexpand.report.picture.glyphs import UNICODE, printable
+from distexpand.report.glyphs import UNICODE, printable
 
 Value: TypeAlias = str | float | int
 Box: TypeAlias = tuple[float, float, float, float]

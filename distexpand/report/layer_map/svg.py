@@ -7,6 +7,7 @@ a plan is made, and whose output changes from version to version.
 
 from xml.etree.ElementTree import Element, tostring
 
+from distexpand.report.glyphs import UNICODE, printable
 from distexpand.report.layer_map.column import draw_labels, draw_layers, draw_outside
 from distexpand.report.layer_map.geometry import BOX_HEIGHT, WIDTH, Frame, frame
 from distexpand.report.layer_map.layers import LayerMap
@@ -15,7 +16,6 @@ from distexpand.report.layer_map.palette import picture_css
 from distexpand.report.layer_map.ribbons import draw_columns, draw_ribbons
 from distexpand.report.layer_map.shapes import rect, shape, text
 from distexpand.report.layer_map.words import run_label, run_range, run_words
-from distexpand.report.picture.glyphs import UNICODE, printable
 
 SVG_MARK = "<!-- layer map made by distexpand -->"
 """By which an own picture is told from a stranger's."""

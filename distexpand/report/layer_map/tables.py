@@ -4,10 +4,10 @@ from collections.abc import Iterator, Sequence
 from xml.etree.ElementTree import Element
 
 from distexpand.findings import Finding
+from distexpand.report.glyphs import UNICODE
 from distexpand.report.layer_map.html import node, section, table
 from distexpand.report.layer_map.layers import LayerMap, MapLayer
 from distexpand.report.layer_map.words import layer_mark, ranges_text, run_label, run_range, run_words
-from distexpand.report.picture.glyphs import UNICODE
 from distexpand.report.plan_report import Figure
 from distexpand.report.sizes import bytes_text, number_text, plural
 

@@ -6,10 +6,10 @@ One place for them, so that eyes, a screen reader and a test are told the same.
 from collections import Counter
 from collections.abc import Sequence
 
+from distexpand.report.glyphs import UNICODE, printable
 from distexpand.report.layer_map.layers import LayerMap, MapLayer
 from distexpand.report.layer_map.tensors import OutsideTensor
 from distexpand.report.picture.chart import range_text, source_text
-from distexpand.report.picture.glyphs import UNICODE, printable
 from distexpand.report.picture.runs import LayerRun
 from distexpand.report.sizes import bytes_text, plural
 

@@ -10,8 +10,8 @@ because many runs share it.
 import textwrap
 from dataclasses import dataclass
 
+from distexpand.report.glyphs import Glyphs, printable
 from distexpand.report.picture.drawing import Line, Role, Span, ruler, text_line
-from distexpand.report.picture.glyphs import Glyphs, printable
 from distexpand.report.picture.runs import LayerRun
 from distexpand.report.picture.strip import letter
 

@@ -17,8 +17,8 @@ from rich.style import Style
 from rich.text import Text
 
 from distexpand.planning.model import LayerOrigin
+from distexpand.report.glyphs import ASCII, UNICODE
 from distexpand.report.picture.drawing import Line, Role, Span
-from distexpand.report.picture.glyphs import ASCII, UNICODE
 from distexpand.report.picture.picture import draw_layers
 
 _Rgb: TypeAlias = tuple[int, int, int]

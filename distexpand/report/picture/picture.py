@@ -6,9 +6,9 @@ a terminal.
 """
 
 from distexpand.planning.model import LayerOrigin
+from distexpand.report.glyphs import ASCII, UNICODE, Glyphs, cell_width, printable, shorten
 from distexpand.report.picture.chart import chart_lines
 from distexpand.report.picture.drawing import Line, Role, Span, plain_text, text_line
-from distexpand.report.picture.glyphs import ASCII, UNICODE, Glyphs, cell_width, printable, shorten
 from distexpand.report.picture.runs import coarse_runs, is_repeat, model_names, split_other
 from distexpand.report.picture.strip import IDENTITY_MARK, kind_marks, layer_span, letter, strip_lines
 from distexpand.report.sizes import plural

@@ -22,7 +22,7 @@ from distexpand.cluster.events import (
     ShardDone,
 )
 from distexpand.pauses import Retry
-from distexpand.report.picture.glyphs import UNICODE, printable
+from distexpand.report.glyphs import UNICODE, printable
 from distexpand.report.watching.cluster_progress_live import LiveClusterProgress
 from distexpand.report.watching.cluster_words import event_words
 from distexpand.report.watching.display import LineProgress

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from distexpand.cluster.events import AttemptLost, Event, Progressed, RunBegan, RunEnded, ShardDone, Worker
 from distexpand.pauses import Retry
-from distexpand.report.picture.glyphs import UNICODE, printable, shorten
+from distexpand.report.glyphs import UNICODE, printable, shorten
 from distexpand.report.sizes import bytes_text, share_text
 from distexpand.report.watching.cluster_words import event_words
 from distexpand.report.watching.live import overall_picture

@@ -1,7 +1,7 @@
 """Events of a run on a cluster in words, where they are worth a line."""
 
 from distexpand.cluster.events import AttemptDoubled, AttemptLost, Event, Noted, RunBegan
-from distexpand.report.picture.glyphs import UNICODE, Glyphs, printable
+from distexpand.report.glyphs import UNICODE, Glyphs, printable
 from distexpand.report.sizes import bytes_text, plural
 
 

@@ -2,7 +2,7 @@
 
 import re
 
-from distexpand.report.picture.glyphs import UNICODE, printable
+from distexpand.report.glyphs import UNICODE, printable
 from distexpand.report.sizes import bytes_text, duration_text, plural, rate_text, remaining_text, share_text
 from distexpand.report.watching.state import Figures
 
